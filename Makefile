@@ -1,0 +1,61 @@
+# Two commands on a fresh machine: `make demo` and `make test`. Both set up .venv first, as root or not.
+PYTHON ?= python3
+VENV ?= .venv
+PHRASE ?= computer
+ARGS ?=
+TEST ?=
+
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+TORCH := $(shell sed -n 's/^torch==//p' constraints.txt)
+SOURCES := pyproject.toml setup.py constraints.txt kws/_runtime_build.py $(wildcard firmware_export/runtime/*.[ch])
+
+.PHONY: help demo test check format bench clean
+help:
+	@echo "make demo                      a detector for 'computer' from text alone, in about 15 minutes"
+	@echo "make demo PHRASE='hey marvin'  the same for another phrase (ARGS='--seed 1 ...' goes to kws quickstart)"
+	@echo "make test                      all tests (TEST='-k frontend' for some)"
+	@echo "make check                     ruff, format check, mypy strict"
+	@echo "make bench                     the side-by-side benchmarks"
+
+demo: $(VENV)/.demo
+	$(BIN)/kws quickstart "$(PHRASE)" $(ARGS)
+
+test: $(VENV)/.dev
+	$(BIN)/python -m pytest -n 2 --dist loadgroup $(TEST)
+
+check: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(VENV)/.dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(VENV)/.dev
+	$(BIN)/python benchmarks/frontend.py
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(None if sys.version_info >= (3, 11) else "kws needs Python 3.11 or newer; try: make PYTHON=python3.12")'
+	$(PYTHON) -m venv $(VENV)
+
+# Without a GPU the CPU build of torch is asked for first: the default one brings several GB of CUDA libraries.
+$(VENV)/.torch: $(VENV)/bin/python constraints.txt
+	@echo "Installing torch $(TORCH) into $(VENV) ..."
+	@if nvidia-smi -L >/dev/null 2>&1; then $(PIP) install -c constraints.txt torch; \
+	 else $(PIP) install -c constraints.txt "torch==$(TORCH)+cpu" 2>/dev/null || $(PIP) install -c constraints.txt torch; fi
+	@touch $@
+
+$(VENV)/.demo: $(VENV)/.torch $(SOURCES)
+	@echo "Installing kws into $(VENV) ..."
+	@PIP_CONSTRAINT=constraints.txt $(PIP) install -e ".[train,export,synth]"
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.torch $(SOURCES)
+	@echo "Installing kws and its test tools into $(VENV) ..."
+	@PIP_CONSTRAINT=constraints.txt $(PIP) install -e ".[train,export,synth,dev]"
+	@touch $@ $(VENV)/.demo
+
+clean:
+	rm -rf build dist *.egg-info kws/_runtime*.so .pytest_cache .mypy_cache .ruff_cache .hypothesis

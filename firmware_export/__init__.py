@@ -1,0 +1,1 @@
+"""Writers from the quantized graph to what runs on devices; torch-free."""

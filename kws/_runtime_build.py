@@ -1,0 +1,48 @@
+"""Build the binding ``kws._runtime`` from the C99 files that ship to devices (run by setup.py).
+
+The headers in ``firmware_export/runtime`` are the only declaration: cffi reads them here, less their
+preprocessor lines, so that C and Python cannot drift apart.
+"""
+
+import re
+from pathlib import Path
+
+from cffi import FFI
+
+RUNTIME = Path("firmware_export/runtime")
+HEADERS = ("lfbe.h", "ops.h", "detector.h", "kws.h")
+
+
+def declarations(header: Path) -> str:
+    """Return what cffi can parse of a header: integer ``#define``s and plain C declarations."""
+    text = header.read_text(encoding="utf-8")
+    text = re.sub(r"/\*.*?\*/", "", text, flags=re.DOTALL)
+    kept = []
+    for line in text.splitlines():
+        define = re.match(r"\s*#\s*define\s+(\w+)\s+\(?(-?\d+)\)?\s*$", line)
+        if define:
+            kept.append(f"#define {define[1]} {define[2]}")
+        elif not line.lstrip().startswith("#") and 'extern "C"' not in line:
+            kept.append(line)
+    return "\n".join(kept)
+
+
+def make_builder() -> FFI:
+    """Return the cffi builder; the extension is optional so that a machine without a compiler still installs."""
+    headers = [header for header in HEADERS if (RUNTIME / header).exists()]
+    ffi = FFI()
+    for header in headers:
+        ffi.cdef(declarations(RUNTIME / header))
+    ffi.set_source(
+        "kws._runtime",
+        "".join(f'#include "{header}"\n' for header in headers),
+        sources=[str(path) for path in sorted(RUNTIME.glob("*.c"))],
+        depends=[str(path) for path in sorted(RUNTIME.glob("*.h"))],
+        include_dirs=[str(RUNTIME)],
+        extra_compile_args=["-O3", "-std=gnu99", "-DKWS_HOST"],
+        optional=True,
+    )
+    return ffi
+
+
+builder = make_builder()

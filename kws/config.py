@@ -1,0 +1,118 @@
+"""Frozen dataclasses, loaded strictly from TOML or JSON data.
+
+Unknown keys, wrong types and bad values are refused with the key's path and the remedy. A class checks its own
+values in ``__post_init__`` and raises ``ValueError`` with a sentence that starts with the field's name; the path
+of the table that holds it is put in front here.
+"""
+
+import dataclasses
+import difflib
+import hashlib
+import json
+import tomllib
+import types
+import typing
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+from kws.errors import KwsError
+
+T = TypeVar("T")
+
+
+def load(cls: type[T], data: Mapping[str, Any], where: str = "config") -> T:
+    """Build the dataclass ``cls`` from plain data; ``where`` names the file in errors.
+
+    >>> @dataclasses.dataclass(frozen=True)
+    ... class Noise:
+    ...     snr_db_min: float = -5.0
+    >>> load(Noise, {"snr_db_min": 3}, "recipe.toml")
+    Noise(snr_db_min=3.0)
+    >>> load(Noise, {"snr_db": 3}, "recipe.toml")
+    Traceback (most recent call last):
+    kws.errors.KwsError: recipe.toml: unknown key 'snr_db'; did you mean 'snr_db_min'?
+    """
+    return cast(T, _load_table(cls, data, where, ""))
+
+
+def load_toml(cls: type[T], path: Path) -> T:
+    """Build the dataclass ``cls`` from the TOML file at ``path``; raise ``KwsError`` naming the file and key."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise KwsError(f"{path}: cannot be read ({error.strerror}); check the path") from error
+    except UnicodeDecodeError as error:
+        raise KwsError(f"{path}: is not a text file; give a TOML recipe") from error
+    try:
+        data = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise KwsError(f"{path}: is not valid TOML ({error}); correct that line") from error
+    return load(cls, data, str(path))
+
+
+def to_data(config: Any) -> dict[str, Any]:
+    """Return the dataclass as plain JSON-ready data, every default spelled out (tuples become lists)."""
+    return cast(dict[str, Any], json.loads(json.dumps(dataclasses.asdict(config))))
+
+
+def config_hash(config: Any) -> str:
+    """Return 16 hexadecimal digits that change when any resolved value of the config changes."""
+    text = json.dumps(to_data(config), sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _load_table(cls: type, data: Mapping[str, Any], where: str, path: str) -> Any:
+    hints = typing.get_type_hints(cls)
+    fields = {field.name: field for field in dataclasses.fields(cls) if field.init}
+    for key in data:
+        if key not in fields:
+            near = difflib.get_close_matches(key, fields, n=1, cutoff=0.4)
+            remedy = f"did you mean '{near[0]}'?" if near else "known keys: " + ", ".join(fields)
+            raise KwsError(f"{where}: unknown key '{path}{key}'; {remedy}")
+    for name, field in fields.items():
+        required = field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+        if required and name not in data:
+            raise KwsError(f"{where}: key '{path}{name}' is missing; add it")
+    values = {key: _load_value(hints[key], value, where, path + key) for key, value in data.items()}
+    try:
+        return cls(**values)
+    except ValueError as error:
+        raise KwsError(f"{where}: {path}{error}") from error
+
+
+def _load_value(hint: Any, value: Any, where: str, path: str) -> Any:
+    origin = typing.get_origin(hint)
+    if origin in (types.UnionType, typing.Union):
+        return _load_optional(hint, value, where, path)
+    if dataclasses.is_dataclass(hint) and isinstance(value, Mapping):
+        return _load_table(cast(type, hint), value, where, path + ".")
+    if origin is tuple and isinstance(value, list | tuple):
+        item = typing.get_args(hint)[0]
+        return tuple(_load_value(item, entry, where, f"{path}[{index}]") for index, entry in enumerate(value))
+    if origin is dict and isinstance(value, Mapping):
+        item = typing.get_args(hint)[1]
+        return {key: _load_value(item, entry, where, f"{path}.{key}") for key, entry in value.items()}
+    if origin is typing.Literal:
+        return _load_choice(typing.get_args(hint), value, where, path)
+    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if hint is Any or (isinstance(hint, type) and type(value) is hint):
+        return value
+    wanted = getattr(hint, "__name__", str(hint)) if origin is None else "list" if origin is tuple else "table"
+    raise KwsError(f"{where}: key '{path}' is {value!r}, a {type(value).__name__}; it must be a {wanted}")
+
+
+def _load_optional(hint: Any, value: Any, where: str, path: str) -> Any:
+    choices = [choice for choice in typing.get_args(hint) if choice is not type(None)]
+    if value is None:
+        return None
+    if len(choices) != 1:
+        raise TypeError(f"{path}: only X | None is supported in a config, not {hint}")
+    return _load_value(choices[0], value, where, path)
+
+
+def _load_choice(choices: tuple[Any, ...], value: Any, where: str, path: str) -> Any:
+    if value in choices:
+        return value
+    raise KwsError(f"{where}: key '{path}' is {value!r}; it must be one of {', '.join(map(repr, choices))}")

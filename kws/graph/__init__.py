@@ -1,0 +1,1 @@
+"""The quantized graph: the one truth that every format is written from."""

@@ -1,0 +1,121 @@
+"""The quantized graph: frozen data, one streaming step at a time, state as explicit input and output.
+
+A tensor of a step has no batch axis. The input is ``[stride, bands]`` int8; inside the graph feature maps are
+``[time, frequency, channels]``. Weights are int8, biases int32, every activation int8 with one scale and zero point.
+A real value is ``scale * (q - zero_point)``. A state starts at its zero point (the real value 0).
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+Activation = Literal["none", "relu"]
+
+
+@dataclass(frozen=True)
+class Quant:
+    """Scale (exactly representable in float32, as the file formats store it) and zero point (-128..127)."""
+
+    scale: float
+    zero_point: int
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """One int8 activation: a name that is unique in its graph, a shape without batch axis, its quantization."""
+
+    name: str
+    shape: tuple[int, ...]
+    quant: Quant
+
+
+@dataclass(frozen=True)
+class State:
+    """What a step carries to the next: ``read`` is filled from what the last step left in ``write``."""
+
+    read: str
+    write: str
+
+
+@dataclass(frozen=True)
+class Reshape:
+    """The same values in the same order, in the output's shape."""
+
+    input: str
+    output: str
+
+
+@dataclass(frozen=True)
+class Concat:
+    """Inputs joined along axis 0 (time), oldest first; all share shape[1:] and quantization."""
+
+    inputs: tuple[str, ...]
+    output: str
+
+
+@dataclass(frozen=True)
+class Slice:
+    """Rows ``begin`` .. ``begin + output rows - 1`` along axis 0 (time); the quantization stays."""
+
+    input: str
+    output: str
+    begin: int
+
+
+@dataclass(frozen=True, eq=False)
+class Conv2D:
+    """Valid two-dimensional convolution, per output channel weight scales, fused activation.
+
+    Input [time, frequency, in], weights [out, kernel_time, kernel_frequency, in] int8 in -127..127 (symmetric),
+    weight_scales [out] float32, bias [out] int32 at scale input.scale * weight_scales; output
+    [1 + (time - kernel_time) // stride_time, 1 + (frequency - kernel_frequency) // stride_frequency, out].
+    A dense layer is a 1 x 1 convolution of a 1 x 1 map.
+    """
+
+    input: str
+    output: str
+    weights: NDArray[np.int8]
+    weight_scales: NDArray[np.float32]
+    bias: NDArray[np.int32]
+    stride_time: int = 1
+    stride_frequency: int = 1
+    activation: Activation = "none"
+
+
+Op = Reshape | Concat | Slice | Conv2D
+
+
+@dataclass(frozen=True, eq=False)
+class QuantGraph:
+    """One streaming step: ``ops`` in execution order over named ``tensors``.
+
+    ``input`` [stride, bands] takes the LFBE frames, quantized by ``arithmetic.quantize_features`` to its scale and
+    zero point; ``output`` [1, 1, outputs] (or any shape with ``outputs`` values) holds the logits of one decision.
+    ``latency_frames`` is how many frames later than its own a decision is made (declared by the model).
+    """
+
+    tensors: tuple[Tensor, ...]
+    ops: tuple[Op, ...]
+    states: tuple[State, ...]
+    input: str
+    output: str
+    latency_frames: int = 0
+
+    def tensor(self, name: str) -> Tensor:
+        """Return the tensor called ``name``; ``KeyError`` when the graph has none."""
+        for tensor in self.tensors:
+            if tensor.name == name:
+                return tensor
+        raise KeyError(name)
+
+    @property
+    def stride(self) -> int:
+        """LFBE frames taken by one step."""
+        return self.tensor(self.input).shape[0]
+
+    @property
+    def outputs(self) -> int:
+        """Logits given by one step."""
+        return int(np.prod(self.tensor(self.output).shape))

@@ -1,0 +1,5 @@
+"""Compile the C99 runtime into the package; without a compiler the install goes on and numpy serves instead."""
+
+from setuptools import setup
+
+setup(cffi_modules=["kws/_runtime_build.py:builder"])
