@@ -27,8 +27,12 @@ def _time() -> NDArray[np.float64]:
     return np.arange(RATE_HZ) / RATE_HZ
 
 
+def _amplitude(rng: np.random.Generator, log2_low: float, log2_high: float) -> float:
+    return float(np.exp2(rng.uniform(log2_low, log2_high)))
+
+
 def _noise(rng: np.random.Generator) -> NDArray[np.float64]:
-    return rng.standard_normal(RATE_HZ) * 2.0 ** rng.uniform(0, 14)
+    return rng.standard_normal(RATE_HZ) * _amplitude(rng, 0, 14)
 
 
 def _syllables(rng: np.random.Generator) -> NDArray[np.float64]:
@@ -43,12 +47,13 @@ def _syllables(rng: np.random.Generator) -> NDArray[np.float64]:
         gain = sum(np.exp(-(((harmonic * pitch_hz - formant) / 150.0) ** 2)) for formant in formants_hz)
         voice += gain * np.sin(harmonic * phase)
     envelope = np.clip(np.sin(2 * np.pi * rng.uniform(2, 4) * time + rng.uniform(0, 6)), 0, 1)
-    return voice * envelope * 2.0 ** rng.uniform(6, 14) + rng.standard_normal(RATE_HZ) * 2.0 ** rng.uniform(0, 6)
+    return voice * envelope * _amplitude(rng, 6, 14) + rng.standard_normal(RATE_HZ) * _amplitude(rng, 0, 6)
 
 
 def _sweep(rng: np.random.Generator) -> NDArray[np.float64]:
     hz = np.geomspace(50, 7900, RATE_HZ)
-    return np.sin(2 * np.pi * np.cumsum(hz) / RATE_HZ) * 2.0 ** rng.uniform(3, 14.9)
+    tone: NDArray[np.float64] = np.sin(2 * np.pi * np.cumsum(hz) / RATE_HZ)
+    return tone * _amplitude(rng, 3, 14.9)
 
 
 def _clicks(rng: np.random.Generator) -> NDArray[np.float64]:

@@ -20,6 +20,17 @@ from kws.errors import KwsError
 
 T = TypeVar("T")
 
+# What TOML calls the types, for people who do not write Python.
+NAMES: dict[Any, str] = {
+    bool: "a boolean",
+    int: "an integer",
+    float: "a number",
+    str: "a string",
+    list: "a list",
+    tuple: "a list",
+    dict: "a table",
+}
+
 
 def load(cls: type[T], data: Mapping[str, Any], where: str = "config") -> T:
     """Build the dataclass ``cls`` from plain data; ``where`` names the file in errors.
@@ -68,7 +79,7 @@ def _load_table(cls: type, data: Mapping[str, Any], where: str, path: str) -> An
     for key in data:
         if key not in fields:
             near = difflib.get_close_matches(key, fields, n=1, cutoff=0.4)
-            remedy = f"did you mean '{near[0]}'?" if near else "known keys: " + ", ".join(fields)
+            remedy = f"did you mean '{path}{near[0]}'?" if near else "known keys: " + ", ".join(fields)
             raise KwsError(f"{where}: unknown key '{path}{key}'; {remedy}")
     for name, field in fields.items():
         required = field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
@@ -99,8 +110,9 @@ def _load_value(hint: Any, value: Any, where: str, path: str) -> Any:
         return float(value)
     if hint is Any or (isinstance(hint, type) and type(value) is hint):
         return value
-    wanted = getattr(hint, "__name__", str(hint)) if origin is None else "list" if origin is tuple else "table"
-    raise KwsError(f"{where}: key '{path}' is {value!r}, a {type(value).__name__}; it must be a {wanted}")
+    wanted = NAMES.get(origin or hint, "a table")
+    given = NAMES.get(type(value), type(value).__name__)
+    raise KwsError(f"{where}: key '{path}' is {value!r}, {given}; it must be {wanted}")
 
 
 def _load_optional(hint: Any, value: Any, where: str, path: str) -> Any:

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 LFBE_FRACTION_BITS = 9
 """An LFBE value is an int16 holding log2(band energy) in Q6.9: ``value / 512`` is log2 of the energy, floored at 0.
 
-The energy is sum(weight * |X|^2) over a band's FFT bins, X the DFT of the Hann-windowed int16 samples (no other
-scaling), so full scale is near 46 * 512 and digital silence is 0."""
+The energy is sum(weight * |X|^2) over a band's FFT bins, X the DFT of the int16 samples under a periodic Hann window (no
+other scaling), the weights triangles of height 1 on HTK's mel scale (``librosa.filters.mel(htk=True, norm=None)``). So
+full scale is near 46 * 512 and digital silence is 0."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,20 @@ class FrontendConfig:
             raise ValueError("bands must be 8 to 80")
         if not (math.isfinite(self.low_hz) and 0.0 <= self.low_hz < self.high_hz <= self.sample_rate_hz / 2):
             raise ValueError(f"low_hz must be at least 0 and below high_hz, high_hz at most {self.sample_rate_hz / 2}")
+        self._check_bands_hold_bins()
+
+    def _check_bands_hold_bins(self) -> None:
+        """Refuse a band that lies between two FFT bins: it would be a feature that never moves."""
+        bin_hz = self.sample_rate_hz / self.fft_size
+        corners = self.band_edges_hz
+        for band, (left, centre, right) in enumerate(zip(corners, corners[1:], corners[2:], strict=False)):
+            below = math.floor(centre / bin_hz) * bin_hz
+            weight = max((below - left) / (centre - left), (right - below - bin_hz) / (right - centre))
+            if weight < 1 / 64:
+                raise ValueError(
+                    f"bands must be fewer, fft_size larger or low_hz to high_hz wider: band {band} "
+                    f"({left:.0f} to {right:.0f} Hz) lies between two FFT bins, which stand {bin_hz:g} Hz apart"
+                )
 
     @property
     def window_samples(self) -> int:
@@ -50,3 +65,14 @@ class FrontendConfig:
     def hop_samples(self) -> int:
         """Samples from one window's start to the next's."""
         return self.sample_rate_hz * self.hop_ms // 1000
+
+    @property
+    def band_edges_hz(self) -> tuple[float, ...]:
+        """The bands + 2 corners of the triangular filters in Hz, evenly spaced on HTK's mel scale.
+
+        Band i rises from corner i to its centre, corner i + 1, and falls to corner i + 2. mel = 2595 log10(1 + f / 700)
+        as in HTK (Young et al., The HTK Book, section 5.6) and Kaldi.
+        """
+        low, high = (math.log1p(hz / 700.0) for hz in (self.low_hz, self.high_hz))
+        steps = self.bands + 1
+        return tuple(700.0 * math.expm1(low + (high - low) * step / steps) for step in range(steps + 1))

@@ -1,0 +1,97 @@
+/* Listens to raw audio: 16 kHz, mono, signed 16-bit little-endian samples, from a file or standard input.
+ *
+ *     ./example [--steps] [--threshold Q15] [FILE]
+ *     arecord -q -t raw -f S16_LE -r 16000 -c 1 | ./example
+ *
+ * Prints a line per detection; with --steps also one per step of the model. On a microcontroller only the reading and
+ * the printing change: the lines from kws_init to kws_feed are the same. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "model.h"
+
+#define CHUNK 160 /* 10 ms */
+
+/* all the memory that a detector needs, aligned to 8 bytes */
+static uint64_t memory[(KWS_MODEL_MEMORY_BYTES + 7) / 8];
+
+static size_t read_samples(FILE *file, int16_t *samples)
+{
+    uint8_t bytes[2 * CHUNK];
+    const size_t count = fread(bytes, 2, CHUNK, file);
+    size_t i;
+    for (i = 0; i < count; ++i) {
+        const int32_t value = bytes[2 * i] | bytes[2 * i + 1] << 8;
+        samples[i] = (int16_t)(value < 32768 ? value : value - 65536);
+    }
+    return count;
+}
+
+static void print_step(const kws_t *kws)
+{
+    int32_t i;
+    printf("step %" PRIu32 " score %" PRId32 " logits", kws_steps(kws) - 1u, kws_score(kws));
+    for (i = 0; i < kws_model.graph->outputs; ++i) {
+        printf(" %d", kws_logits(kws)[i]);
+    }
+    printf("\n");
+}
+
+static void print_detection(const kws_detection_t *detection)
+{
+    const uint64_t milliseconds = detection->sample / 16u;
+    printf("%" PRIu64 ".%03u s  %s  score %" PRId32 "/32768  sample %" PRIu64 "\n", milliseconds / 1000u,
+           (unsigned)(milliseconds % 1000u), kws_model.phrase, detection->score, detection->sample);
+    fflush(stdout);
+}
+
+static int listen(kws_t *kws, FILE *file, int steps)
+{
+    int16_t samples[CHUNK];
+    size_t count;
+    while ((count = read_samples(file, samples)) > 0) {
+        const uint32_t before = kws_steps(kws);
+        kws_detection_t detection;
+        const int32_t made = kws_feed(kws, samples, count, &detection, 1);
+        if (steps && kws_steps(kws) != before) {
+            print_step(kws);
+        }
+        if (made > 0) { /* in 10 ms there is at most one step, so at most one detection */
+            print_detection(&detection);
+        }
+    }
+    return ferror(file) ? 1 : 0;
+}
+
+int main(int argc, char **argv)
+{
+    FILE *file = stdin;
+    kws_t *kws;
+    int steps = 0;
+    int i;
+    const int32_t error = kws_init(&kws, &kws_model, memory, sizeof memory);
+    if (error != KWS_OK) {
+        fprintf(stderr, "kws_init: error %" PRId32 "\n", error);
+        return 1;
+    }
+    for (i = 1; i < argc; ++i) {
+        if (strcmp(argv[i], "--steps") == 0) {
+            steps = 1;
+        } else if (strcmp(argv[i], "--threshold") == 0 && i + 1 < argc) {
+            kws_set_threshold(kws, (int32_t)strtol(argv[++i], NULL, 10));
+        } else if (argv[i][0] == '-' || file != stdin) {
+            fprintf(stderr, "usage: %s [--steps] [--threshold Q15] [FILE of raw 16 kHz mono int16 samples]\n", argv[0]);
+            return 2;
+        } else if ((file = fopen(argv[i], "rb")) == NULL) {
+            fprintf(stderr, "%s: cannot be opened\n", argv[i]);
+            return 2;
+        }
+    }
+    if (listen(kws, file, steps) != 0) {
+        fprintf(stderr, "the audio could not be read\n");
+        return 2;
+    }
+    return 0;
+}

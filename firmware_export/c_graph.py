@@ -1,0 +1,57 @@
+"""A quantized graph as C constants: the records of ``kws.graph.records``, printed."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from firmware_export import c_text
+from kws.graph.ir import QuantGraph
+from kws.graph.plan import plan
+from kws.graph.records import Record, records
+
+
+def graph_source(graph: QuantGraph) -> str:
+    """Return the definitions that end with ``static const kws_graph_t graph``."""
+    constants = records(graph, plan(graph))
+    parts = [_op(index, record) for index, record in enumerate(constants.ops)]
+    rows = [f"{{{record.kind}, &op{index}}}" for index, record in enumerate(constants.ops)]
+    parts.append(_table("kws_op_t", "ops", rows))
+    fields = _fields(constants.graph) | {"ops": "ops", "states": "NULL"}
+    if constants.states:
+        states = [f"{{{', '.join(str(value) for value in record.fields.values())}}}" for record in constants.states]
+        parts.append(_table("kws_state_t", "states", states))
+        fields["states"] = "states"
+    parts.append(c_text.struct("kws_graph_t", "graph", fields))
+    return "\n\n".join(parts)
+
+
+def constant_bytes(graph: QuantGraph) -> int:
+    """Return the bytes of the graph's arrays in flash: weights, biases, multipliers, shifts."""
+    ops = records(graph, plan(graph)).ops
+    return sum(value.nbytes for record in ops for value in record.fields.values() if isinstance(value, np.ndarray))
+
+
+def _op(index: int, record: Record) -> str:
+    arrays = []
+    fields = _fields(record)
+    for name, value in record.fields.items():
+        if isinstance(value, np.ndarray):
+            fields[name] = f"op{index}_{name}"
+            arrays.append(c_text.array(f"op{index}_{name}", value, _shape(record, name, value)))
+    return "\n\n".join([*arrays, c_text.struct(record.struct, f"op{index}", fields)])
+
+
+def _fields(record: Record) -> dict[str, str | int]:
+    return {name: value for name, value in record.fields.items() if isinstance(value, int)}
+
+
+def _shape(record: Record, name: str, value: NDArray[np.generic]) -> tuple[int, ...]:
+    """Return the shape that ops.h gives an array: weights [channels][runs][run_bytes], the others [channels]."""
+    channels = record.fields.get("output_channels")
+    runs = record.fields.get("runs")
+    if name == "weights" and isinstance(channels, int) and isinstance(runs, int):
+        return channels, runs, len(value) // channels // runs
+    return value.shape
+
+
+def _table(ctype: str, name: str, rows: list[str]) -> str:
+    return "\n".join([f"static const {ctype} {name}[{len(rows)}] = {{", *c_text.wrap(rows), "};"])

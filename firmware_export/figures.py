@@ -1,0 +1,98 @@
+"""What a model costs on a device, computed from the constants that are printed: flash, RAM, work; and the README."""
+
+from firmware_export import c_graph, c_text
+from kws.frontend import tables
+from kws.graph.cost import cost
+from kws.graph.plan import plan
+from kws.model_file import KwsModel, digest
+
+STATE_BYTES = 160
+"""KWS_STATE_BYTES of kws.c: the room for ``kws_t``, the same on every machine."""
+
+_FFT_SLOT_BYTES = 8  # one complex number of the FFT
+
+
+def memory_parts(model: KwsModel) -> dict[str, int]:
+    """Return the bytes of one detector's RAM by what they hold; their sum is what ``kws_memory_bytes`` returns."""
+    frontend, detector = model.frontend, model.detector
+    keywords = len(detector.labels) - 1
+    decision = 4 * keywords + 2 * keywords * (detector.smooth_frames + detector.max_frames + 1)
+    return {
+        "detector struct": STATE_BYTES,
+        "features of a frame": _aligned(2 * frontend.bands),
+        "network: states and activations": _aligned(plan(model.graph).arena_bytes),
+        "decision: rings of posteriors": _aligned(decision),
+        "frontend: samples of a window": _aligned(2 * frontend.window_samples),
+        "frontend: FFT": _FFT_SLOT_BYTES * (frontend.fft_size // 2),
+    }
+
+
+def memory_bytes(model: KwsModel) -> int:
+    """Return the RAM of one detector in bytes: ``KWS_MODEL_MEMORY_BYTES``."""
+    return sum(memory_parts(model).values())
+
+
+def flash_bytes(model: KwsModel) -> dict[str, int]:
+    """Return the bytes of the model's constant arrays by what they are for; structs and code come on top."""
+    return {
+        "network: weights, biases, multipliers, shifts": c_graph.constant_bytes(model.graph),
+        "frontend: window, FFT, mel and log2 tables": sum(
+            values.nbytes for _, values in tables.build(model.frontend).arrays()
+        ),
+        "decision: exponential table": 512,
+    }
+
+
+def readme(model: KwsModel) -> str:
+    """Return the bundle's README.txt."""
+    frontend = model.frontend
+    macs_per_second = round(cost(model.graph).macs_per_step * 1000 / model.step_ms)
+    lines = [
+        f'A wake-word detector for "{model.detector.phrase}" in C99: no malloc, no float, no dependency.',
+        "",
+        "  make        build/example: raw 16 kHz mono int16 audio from a file or standard input -> detections",
+        "  make test   build/selftest: golden audio in, every logit, score and detection compared",
+        "  make size   bytes of code and constants as your compiler makes them",
+        "",
+        "In your firmware: compile kws.c lfbe.c lfbe_frame.c ops.c detector.c model.c, include model.h, and call what",
+        "kws.h describes; example_main.c shows it.",
+        "",
+        "Flash: the model's constants (structs and code come on top: make size)",
+        *_table(flash_bytes(model)),
+        "",
+        "RAM: given by the caller, KWS_MODEL_MEMORY_BYTES of model.h, the same number on every machine",
+        *_table(memory_parts(model)),
+        "",
+        f"Work: {macs_per_second:,} multiply-accumulates of the network per second of audio, a step every"
+        f" {model.step_ms} ms,",
+        f"and an FFT of {frontend.fft_size} points every {frontend.hop_ms} ms.",
+        f"Latency: the network decides {model.graph.latency_frames * frontend.hop_ms} ms after its frame.",
+        "",
+        f"Threshold: {model.threshold} of 32768; kws_set_threshold changes it.",
+        *_operating_points(model),
+        f"Recipe {model.recipe_hash}, model {digest(model)}",
+        *_ledger(model),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _table(sizes: dict[str, int]) -> list[str]:
+    rows = [*sizes.items(), ("together", sum(sizes.values()))]
+    return [f"  {name:<46}{size:>9,} bytes" for name, size in rows]
+
+
+def _operating_points(model: KwsModel) -> list[str]:
+    return [
+        f"  at {point.threshold}: {point.false_accepts_per_hour:g} false accepts per hour, "
+        f"{100 * point.false_reject_rate:.1f} % false rejects, measured on {c_text.comment(point.measured_on)}"
+        for point in model.operating_points
+    ]
+
+
+def _ledger(model: KwsModel) -> list[str]:
+    rows = [f"  {source.name}: {source.licence}, {source.clips:,} clips" for source in model.licences]
+    return ["Learned from", *rows] if rows else []
+
+
+def _aligned(size: int) -> int:
+    return -(-size // 8) * 8

@@ -1,0 +1,109 @@
+"""What a bundle's self-test expects: golden audio, and what the graph's arithmetic makes of it."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from firmware_export import c_text
+from firmware_export.probe import probe_audio
+from kws import frontend
+from kws.detect import Scorer, decide
+from kws.errors import KwsError
+from kws.graph.arithmetic import quantize_features
+from kws.graph.interpret import Interpreter
+from kws.model_file import KwsModel
+
+SECONDS = 3.0
+DETECTIONS_WANTED = 3
+
+
+@dataclass(frozen=True, eq=False)
+class Golden:
+    """Samples int16 [n]; logits int8 [steps, labels]; scores int32 [steps]; the threshold, the steps that fire with it
+    and after how many samples.
+    """
+
+    samples: NDArray[np.int16]
+    logits: NDArray[np.int8]
+    scores: NDArray[np.int32]
+    threshold: int
+    fired: NDArray[np.int64]
+    sample_counts: NDArray[np.int64]
+
+
+def compute(model: KwsModel, samples: NDArray[np.int16] | None = None) -> Golden:
+    """Run the numpy specification over ``samples`` (by default the probe audio).
+
+    The threshold is chosen so that there are detections to compare, whatever the model thinks of the audio.
+
+    Raises:
+        KwsError: the samples are too few for a step of the model.
+    """
+    samples = probe_audio(SECONDS) if samples is None else samples
+    graph = model.graph
+    if len(samples) < model.step_end(0):
+        raise KwsError(f"the self-test's audio has {len(samples)} samples; give a second or more")
+    # the specification, not the compiled code: the self-test must not compare the C code with itself
+    lfbe = frontend.compute(samples, model.frontend, "numpy")
+    features = quantize_features(lfbe, graph.tensor(graph.input).quant)
+    logits = Interpreter(graph).run(features[: len(features) // graph.stride * graph.stride])
+    scorer = Scorer(model.detector, graph.tensor(graph.output).quant.scale, model.step_ms)
+    scores = scorer.push(logits)
+    threshold = _threshold(scores, scorer.refractory_steps)
+    fired = decide(scores, threshold, scorer.refractory_steps)
+    sample_counts = np.array([model.step_end(step) for step in fired.tolist()], np.int64)
+    return Golden(samples, logits, scores, threshold, fired, sample_counts)
+
+
+def _threshold(scores: NDArray[np.int32], refractory_steps: int) -> int:
+    """Return the score that fires most often (up to the wanted number); the highest of them."""
+    candidates = np.unique(scores)[::-1][:: max(1, len(np.unique(scores)) // 64)]
+    counts = [min(len(decide(scores, int(score), refractory_steps)), DETECTIONS_WANTED) for score in candidates]
+    return int(candidates[int(np.argmax(counts))])
+
+
+def header(golden: Golden) -> str:
+    """Return golden.h: the arrays of the self-test."""
+    steps, labels = golden.logits.shape
+    defines = {
+        "GOLDEN_SAMPLES": f"{len(golden.samples)}u",
+        "GOLDEN_STEPS": f"{steps}",
+        "GOLDEN_LABELS": f"{labels}",
+        "GOLDEN_THRESHOLD": f"{golden.threshold}",
+        "GOLDEN_DETECTIONS": f"{len(golden.fired)}",
+    }
+    detections = [
+        f"{{{count}u, {step}u, {golden.scores[step]}}}"
+        for count, step in zip(golden.sample_counts, golden.fired, strict=True)
+    ]
+    return "\n".join(
+        [
+            "/* Generated with the model: audio, and what every build must make of it. */",
+            "#ifndef KWS_GOLDEN_H",
+            "#define KWS_GOLDEN_H",
+            "",
+            "#include <stdint.h>",
+            "",
+            *(f"#define {name} {value}" for name, value in defines.items()),
+            "",
+            "typedef struct {",
+            "    uint32_t sample;",
+            "    uint32_t step;",
+            "    int32_t score;",
+            "} golden_detection_t;",
+            "",
+            f"static const golden_detection_t golden_detections[{len(detections)}] = {{",
+            *c_text.wrap(detections),
+            "};",
+            "",
+            c_text.array("golden_samples", golden.samples),
+            "",
+            c_text.array("golden_logits", golden.logits),
+            "",
+            c_text.array("golden_scores", golden.scores.astype(np.uint16)),
+            "",
+            "#endif",
+            "",
+        ]
+    )

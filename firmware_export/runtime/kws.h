@@ -1,0 +1,84 @@
+#ifndef KWS_KWS_H
+#define KWS_KWS_H
+
+/* A wake-word detector for firmware: feed 16 kHz mono int16 samples, get detections.
+ *
+ *     static uint64_t memory[(KWS_MODEL_MEMORY_BYTES + 7) / 8];    // from model.h; or ask kws_memory_bytes
+ *     kws_t *kws;
+ *     if (kws_init(&kws, &kws_model, memory, sizeof memory) != KWS_OK) ...
+ *     for (;;) {
+ *       read_microphone(samples, 160);                             // any number of samples at a time
+ *       kws_detection_t detection;
+ *       if (kws_feed(kws, samples, 160, &detection, 1) > 0) wake_up();
+ *     }
+ *
+ * C99, no malloc, no float, no global that is written: detectors in memory of their own run side by side, of one
+ * model or of several. Whatever the chunks, the same samples give the same detections, and they are those of
+ * `kws detect` on a computer, number for number.
+ *
+ * Work: a call that completes a window of 25 ms computes its features, a call that completes a step of the model
+ * runs it; all others only copy samples. A call is not reentrant for the same detector (one task or interrupt at a
+ * time); calls for different detectors are independent. Everything of the model may lie in flash.
+ *
+ * Files: kws.c (this interface), lfbe.c and lfbe_frame.c (audio to log filter-bank energies), ops.c (the int8
+ * network), detector.c (smoothing, threshold, refractory period), model.c (one trained model, generated). From C++
+ * include model.h. */
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "detector.h"
+#include "lfbe.h"
+#include "ops.h"
+
+#define KWS_OK 0
+#define KWS_ERROR_ARGUMENT -1  /* a pointer is null that must not be */
+#define KWS_ERROR_MEMORY -2    /* the memory is smaller than kws_memory_bytes says */
+#define KWS_ERROR_ALIGNMENT -3 /* the memory is not aligned to 8 bytes */
+#define KWS_ERROR_MODEL -4     /* the model's parts do not fit together: generate model.c again */
+
+/* A trained model: constants, printed by `kws export`. */
+typedef struct {
+    const char *phrase;                     /* UTF-8 */
+    const char *config_hash;                /* of the recipe that it was trained with */
+    const char *model_hash;                 /* SHA-256 of the .kws file that it was printed from */
+    const kws_lfbe_tables_t *frontend;
+    const kws_graph_t *graph;
+    const kws_detector_config_t *detector;
+    int32_t threshold;                      /* Q15; 32769 never fires */
+} kws_model_t;
+
+/* A detector's state; it lies at the start of the caller's memory. */
+typedef struct kws_s kws_t;
+
+typedef struct {
+    uint64_t sample;  /* the decision was made after this many samples of the stream; / 16000 gives seconds */
+    uint32_t step;    /* of the model, counted from 0 */
+    int32_t score;    /* confidence in Q15, 0..32768 */
+} kws_detection_t;
+
+/* Bytes of memory that a detector of this model needs, the same number on every machine; 0 for a null pointer. */
+size_t kws_memory_bytes(const kws_model_t *model);
+
+/* Sets a detector up in `memory` (`bytes` of it, aligned to 8), at the start of a stream. Model and memory must stay
+ * where they are while the detector is in use. KWS_OK, or the error; then *kws is null. */
+int32_t kws_init(kws_t **kws, const kws_model_t *model, void *memory, size_t bytes);
+
+/* Takes `count` samples (any number, 0 too). Returns how many detections they made, or an error. The first `capacity`
+ * detections are stored (`detections` may be null when capacity is 0); the refractory period makes more than one per
+ * call rare. */
+int32_t kws_feed(kws_t *kws, const int16_t *samples, size_t count, kws_detection_t *detections, size_t capacity);
+
+/* Back to the start of a stream: forgets what was heard, and counts samples from 0. The threshold stays. */
+void kws_reset(kws_t *kws);
+
+/* Another threshold than the model's own, Q15: a sensitivity knob. 32769 never fires. */
+void kws_set_threshold(kws_t *kws, int32_t threshold);
+
+/* What the last step gave, for meters and logs: steps made so far, the confidence in Q15 (0 before the first step),
+ * and the int8 logits [labels] (meaningful after the first step, and until the next call of kws_feed). */
+uint32_t kws_steps(const kws_t *kws);
+int32_t kws_score(const kws_t *kws);
+const int8_t *kws_logits(const kws_t *kws);
+
+#endif

@@ -1,0 +1,101 @@
+/* The int8 operators of a quantized graph: one streaming step at a time, in an arena of the caller's.
+ *
+ * C99; no allocation, no floating point, no written globals. Every number equals the one of kws/graph/interpret.py,
+ * which defines the arithmetic: int32 accumulators, Q31 multiplier and shift with double rounding (TensorFlow Lite
+ * Micro's MultiplyByQuantizedMultiplier).
+ *
+ * The structs are constants: kws/graph/records.py lists their values in the order of the fields here, for the
+ * compiled engine of Python and for the generated model.c alike. An offset is in bytes from the arena's start. */
+#ifndef KWS_OPS_H
+#define KWS_OPS_H
+
+#include <stdint.h>
+
+/* What kws_graph_check returns. */
+#define KWS_GRAPH_OK 0
+#define KWS_GRAPH_INCOMPLETE 1 /* a null pointer, or a count that is not positive */
+#define KWS_GRAPH_BOUNDS 2     /* something reaches outside the arena */
+#define KWS_GRAPH_KIND 3       /* an operator that this runtime does not know */
+#define KWS_GRAPH_VALUES 4     /* a multiplier, shift, zero point or clamp outside its range */
+
+/* kws_op_t.kind, and the struct that kws_op_t.fields points to. */
+#define KWS_OP_COPY 0   /* kws_copy_t */
+#define KWS_OP_CONV2D 1 /* kws_conv2d_t */
+
+/* Moves bytes; the two regions may overlap. Concatenation, slices and the hand-over of states come down to this. */
+typedef struct {
+    int32_t source;
+    int32_t target;
+    int32_t bytes;
+} kws_copy_t;
+
+/* Valid convolution. The bytes under one output position lie in `runs` contiguous runs of `run_bytes`, `run_step`
+ * apart; one run serves when the kernel is as wide as the input. */
+typedef struct {
+    int32_t input;
+    int32_t output;
+    int32_t output_time;
+    int32_t output_frequency;
+    int32_t output_channels;
+    int32_t step_time;      /* bytes from one output row's input to the next one's */
+    int32_t step_frequency; /* bytes from one output column's input to the next one's */
+    int32_t runs;
+    int32_t run_bytes;
+    int32_t run_step;
+    int32_t output_zero_point;
+    int32_t output_minimum; /* the fused activation: outputs are clamped to minimum .. maximum */
+    int32_t output_maximum;
+    const int8_t *weights;      /* [output_channels][runs][run_bytes] */
+    const int32_t *bias;        /* [output_channels], the input's zero point folded in */
+    const int32_t *multipliers; /* [output_channels], Q31, 0 or 2^30 .. 2^31 - 1 */
+    const int8_t *shifts;       /* [output_channels], a left shift where positive, -31 .. 30 */
+} kws_conv2d_t;
+
+typedef struct {
+    int32_t kind;
+    const void *fields;
+} kws_op_t;
+
+/* A region that outlives the step; it starts as `bytes` times `zero_point`, the real value 0. */
+typedef struct {
+    int32_t offset;
+    int32_t bytes;
+    int32_t zero_point;
+} kws_state_t;
+
+typedef struct {
+    int32_t arena_bytes;
+    int32_t stride; /* LFBE frames that one step takes */
+    int32_t bands;  /* values of a frame */
+    int32_t input;  /* where [stride][bands] int8 features go before a step */
+    int32_t outputs;
+    int32_t output;           /* where [outputs] int8 logits lie after a step */
+    int32_t input_multiplier; /* from the LFBE's scale to the input's, Q31 */
+    int32_t input_shift;      /* a left shift where positive, -31 .. 15 */
+    int32_t input_zero_point;
+    int32_t op_count;
+    const kws_op_t *ops;
+    int32_t state_count;
+    const kws_state_t *states; /* may be null when state_count is 0 */
+} kws_graph_t;
+
+/* Returns KWS_GRAPH_OK when no step can leave the arena and every value is in its range, else what is wrong.
+ * The other functions take a graph that passed. */
+int32_t kws_graph_check(const kws_graph_t *graph);
+
+/* Sets every state in `arena` [arena_bytes] to the real value 0. Call it before the first step. */
+void kws_graph_reset(const kws_graph_t *graph, int8_t *arena);
+
+/* One step: features at arena + input, logits then at arena + output. */
+void kws_graph_step(const kws_graph_t *graph, int8_t *arena);
+
+/* `steps` steps: `features` [steps][stride][bands] in, `logits` [steps][outputs] out. */
+void kws_graph_run(const kws_graph_t *graph, int8_t *arena, const int8_t *features, int32_t steps, int8_t *logits);
+
+/* `count` LFBE values to the graph's input quantization. */
+void kws_quantize_features(const kws_graph_t *graph, const int16_t *lfbe, int32_t count, int8_t *features);
+
+/* value * multiplier * 2^(shift - 31), rounded twice as the reference kernels do. */
+int32_t kws_requantize(int32_t value, int32_t multiplier, int32_t shift);
+
+#endif

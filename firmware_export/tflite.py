@@ -1,0 +1,138 @@
+"""The quantized graph as a .tflite that runs on TFLite Micro, on ESPHome's micro_wake_word firmware and on LiteRT.
+
+The graph goes straight into a flatbuffer, without a converter: the weights, scales and operators of the file are those
+of the graph, so the integers that come out are too. State lives in int8 resource variables, as ESPHome and TFLite
+Micro want it: a second subgraph, run by CALL_ONCE, fills them with their zero point; each step reads them first and
+assigns them last.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from firmware_export.tflite_flatbuffer import ModelBuilder, SubgraphBuilder
+from firmware_export.tflite_lowering import Lowering, lower
+from kws.errors import KwsError
+from kws.files import replace_file
+from kws.graph.check import check
+from kws.graph.ir import QuantGraph
+
+INPUT_NAME = "features"
+OUTPUT_NAME = "logits"
+SIGNATURE_KEY = "serving_default"
+
+# fmt: off
+MICRO_OPERATORS = frozenset((
+    "CALL_ONCE", "VAR_HANDLE", "RESHAPE", "READ_VARIABLE", "STRIDED_SLICE", "CONCATENATION", "ASSIGN_VARIABLE",
+    "CONV_2D", "MUL", "ADD", "MEAN", "FULLY_CONNECTED", "LOGISTIC", "QUANTIZE", "DEPTHWISE_CONV_2D", "AVERAGE_POOL_2D",
+    "MAX_POOL_2D", "PAD", "PACK", "SPLIT_V",
+))
+# fmt: on
+"""The operators that ESPHome's micro_wake_word registers, all of them TFLite Micro's; nothing else is written."""
+
+
+def write(
+    graph: QuantGraph,
+    path: Path,
+    description: str = "",
+    *,
+    streaming: bool = True,
+    metadata: Mapping[str, str] | None = None,
+) -> None:
+    """Write ``graph`` to ``path`` as in ``to_bytes``; an older file there is replaced at the end, or stays.
+
+    Raises:
+        KwsError: an operator cannot be expressed, a package is missing, or the file cannot be written.
+    """
+    replace_file(path, to_bytes(graph, description, streaming=streaming, metadata=metadata))
+
+
+def to_bytes(
+    graph: QuantGraph,
+    description: str = "",
+    *,
+    streaming: bool = True,
+    metadata: Mapping[str, str] | None = None,
+) -> bytes:
+    """Return the .tflite of one streaming step: ``features`` int8 [1, stride, bands] -> ``logits`` int8 [1, outputs].
+
+    Args:
+        graph: what to write.
+        description: the model's description, one line for people.
+        streaming: True keeps the state in resource variables. False adds, in the order of ``graph.states``, the
+            inputs ``state/<read>`` and the outputs ``next/<read>``; the caller carries them, first filled with the
+            zero point of the input.
+        metadata: named strings stored in the file, such as the hash of the config that made the graph.
+
+    Raises:
+        KwsError: the graph is not sound, an operator cannot be expressed (it is named), or a package is missing.
+    """
+    check(graph)
+    model = ModelBuilder(description)
+    main = model.subgraph("main")
+    context = Lowering(graph, main)
+    features = context.index(graph.input)
+    main.inputs = [features]
+    handles = _open_variables(context, model) if streaming else []
+    states = {} if streaming else {f"state/{state.read}": context.index(state.read) for state in graph.states}
+    for op in graph.ops:
+        lower(context, op)
+    logits = _copy(context, OUTPUT_NAME, graph.output, (graph.outputs,))
+    for state, handle in zip(graph.states, handles, strict=False):
+        main.operator(
+            "ASSIGN_VARIABLE", [handle, context.index(state.write)], [], context.schema.AssignVariableOptionsT()
+        )
+    # A copy each, as a state may well be handed on unchanged, or be written from the output.
+    following = {} if streaming else {f"next/{s.read}": _copy(context, f"next/{s.read}", s.write) for s in graph.states}
+    main.inputs += states.values()
+    main.outputs = [logits, *following.values()]
+    model.signature(SIGNATURE_KEY, {INPUT_NAME: features, **states}, {OUTPUT_NAME: logits, **following})
+    model.metadata(metadata or {})
+    _refuse_foreign(model)
+    return model.to_bytes()
+
+
+def _open_variables(context: Lowering, model: ModelBuilder) -> list[int]:
+    """Read every state's variable; return the handles, in the order of ``graph.states``."""
+    if not context.graph.states:
+        return []
+    initial = model.subgraph("initial_state")
+    main = context.subgraph
+    main.operator("CALL_ONCE", [], [], context.schema.CallOnceOptionsT(initSubgraphIndex=initial.index))
+    handles = []
+    for state in context.graph.states:
+        tensor = context.graph.tensor(state.read)
+        start = np.full((1, *tensor.shape), tensor.quant.zero_point, np.int8)
+        quantization = initial.quantization([tensor.quant.scale], [tensor.quant.zero_point])
+        value = initial.constant(f"{state.read}/initial", start, quantization)
+        handle = _handle(initial, state.read)
+        initial.operator("ASSIGN_VARIABLE", [handle, value], [], context.schema.AssignVariableOptionsT())
+        handles.append(_handle(main, state.read))
+        main.operator(
+            "READ_VARIABLE", [handles[-1]], [context.index(state.read)], context.schema.ReadVariableOptionsT()
+        )
+    return handles
+
+
+def _handle(subgraph: SubgraphBuilder, name: str) -> int:
+    handle = subgraph.tensor(f"{name}/handle", (), "RESOURCE")
+    # TFLite Micro takes a missing container for a null pointer: the empty one must be there.
+    options = subgraph.model.schema.VarHandleOptionsT(container="", sharedName=name)
+    subgraph.operator("VAR_HANDLE", [], [handle], options)
+    return handle
+
+
+def _copy(context: Lowering, name: str, source: str, shape: tuple[int, ...] | None = None) -> int:
+    """Add tensor ``name`` with the values of the graph's ``source``, by RESHAPE."""
+    tensor = context.graph.tensor(source)
+    sizes = tensor.shape if shape is None else shape
+    target = context.activation(name, tensor, sizes)
+    context.reshape(context.index(source), target, name, sizes)
+    return target
+
+
+def _refuse_foreign(model: ModelBuilder) -> None:
+    foreign = sorted(set(model.operators) - MICRO_OPERATORS)
+    if foreign:
+        raise KwsError(f"operator {foreign[0]} is not among those of TFLite Micro firmware; lower it to another")

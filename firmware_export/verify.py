@@ -1,0 +1,272 @@
+"""Proof that every engine gives the graph's numbers: the same features into all of them, compared step by step.
+
+The graph's interpreter is the reference. Integer engines (C, TFLite Micro, LiteRT's reference kernels) must be equal.
+LiteRT's default kernels (XNNPACK) and ONNX Runtime requantize with one rounding in float where the graph rounds twice,
+so a convolution's result is now and then one off, and the next convolutions carry that on with their gain. What they
+may differ is ``rounding_bound_lsb``: 1 LSB for each convolution, times the gain of those behind it.
+
+Measured over random graphs of DeepKWS's shape with white int8 input: 2 LSB through 4 convolutions (5 graphs x 60,000
+steps; 3 % of the logits differ at all); a trained DeepKWS, whose logits are scaled up, gave 6. A wrong weight, zero
+point, state or padding shows as tens of LSB.
+"""
+
+import contextlib
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from firmware_export import onnx_writer, tflite
+from firmware_export.engines import LiteRtEngine, OnnxEngine, TfliteMicroEngine
+from firmware_export.packages import NotInstalledError
+from kws import progress
+from kws.engine import CEngine, Engine, GraphEngine, native_reason
+from kws.errors import KwsError
+from kws.graph.ir import Conv2D, QuantGraph
+from kws.graph.wiring import inputs
+
+STEPS_PER_CHUNK = 500
+STEPS_WITHOUT_BAR = 10_000
+
+Status = Literal["reference", "equal", "within bound", "not installed"]
+
+
+class VerifyError(KwsError):
+    """An engine gave other numbers than the graph; nothing of this export is to be trusted."""
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """An engine that is made when its turn comes, so that a missing package is reported, not fatal."""
+
+    name: str
+    make: Callable[[], Engine]
+
+
+@dataclass(frozen=True)
+class EngineResult:
+    """What one engine gave. Differences are in LSB of the int8 logits; ``seconds`` is its running time."""
+
+    name: str
+    status: Status
+    steps: int = 0
+    max_difference_lsb: int = 0
+    differing_values: int = 0
+    bound_lsb: int = 0
+    seconds: float = 0.0
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Report:
+    """Every engine's result, the reference first; ``values`` logits were compared for each that ran."""
+
+    steps: int
+    values: int
+    results: tuple[EngineResult, ...]
+
+    @property
+    def not_installed(self) -> tuple[str, ...]:
+        """The engines that were asked for and did not run."""
+        return tuple(result.name for result in self.results if result.status == "not installed")
+
+    def table(self) -> str:
+        """Return the results as aligned text, one line per engine."""
+        heads = ("engine", "steps", "result", "largest difference", "differing", "allowed", "seconds")
+        rows = [heads, *(self._row(result) for result in self.results)]
+        widths = [max(len(row[column]) for row in rows) for column in range(len(heads))]
+        lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+        lines += [f"{result.name}: {result.note}" for result in self.results if result.note]
+        return "\n".join(lines)
+
+    def _row(self, result: EngineResult) -> tuple[str, ...]:
+        if result.status == "not installed":
+            return (result.name, "-", result.status, "-", "-", "-", "-")
+        compared = result.status != "reference"
+        return (
+            result.name,
+            f"{result.steps:,}",
+            result.status,
+            f"{result.max_difference_lsb} LSB" if compared else "-",
+            f"{result.differing_values:,} of {self.values:,}" if compared else "-",
+            f"{result.bound_lsb} LSB" if compared else "-",
+            f"{result.seconds:.2f}",
+        )
+
+    def to_data(self) -> dict[str, Any]:
+        """Return the report as JSON-ready data."""
+        return {"steps": self.steps, "values": self.values, "engines": [asdict(result) for result in self.results]}
+
+
+def verify(
+    graph: QuantGraph, features: NDArray[np.int8], engines: Sequence[Engine | Candidate] | None = None
+) -> Report:
+    """Run ``features`` int8 [frames, bands] through the graph and every engine, from the initial state.
+
+    Args:
+        graph: the reference.
+        features: quantized LFBE; the frames after the last whole step are left out.
+        engines: engines, or candidates for them; by default ``candidates(graph)``. One with an attribute ``exact``
+            that is False may differ by ``rounding_bound_lsb(graph)``, every other one not at all.
+
+    Raises:
+        VerifyError: an engine differs by more than its bound; the sentence has its name, the first such step and both
+            values. Also when the features hold no whole step, as nothing would be verified.
+    """
+    bands = graph.tensor(graph.input).shape[1]
+    if features.dtype != np.int8 or features.ndim != 2 or features.shape[1] != bands:
+        raise KwsError(
+            f"features to verify with are {features.dtype} {list(features.shape)}; give int8 [frames, {bands}]"
+        )
+    steps = len(features) // graph.stride
+    if steps == 0:
+        raise VerifyError(f"{len(features)} frames hold no step of {graph.stride}: nothing to verify; give more audio")
+    features = features[: steps * graph.stride]
+    engines = candidates(graph) if engines is None else engines
+    with _bar(steps * (1 + len(engines))) as advance:
+        seconds, chunks = _timed(GraphEngine(graph), features, advance)
+        wanted = np.concatenate(list(chunks))
+        results = [EngineResult(GraphEngine.name, "reference", steps, seconds=seconds())]
+        results += [_result(graph, engine, features, wanted, advance) for engine in engines]
+    return Report(steps, wanted.size, tuple(results))
+
+
+def candidates(graph: QuantGraph) -> tuple[Candidate, ...]:
+    """Return every engine that can run ``graph`` by itself: C on the host and the runtimes of the exported files."""
+    return (
+        host_candidate(graph),
+        *tflite_candidates(lambda: tflite.to_bytes(graph)),
+        *onnx_candidates(lambda: onnx_writer.to_bytes(graph)),
+    )
+
+
+def host_candidate(graph: QuantGraph) -> Candidate:
+    """Return the C runtime that was compiled into the package."""
+    return Candidate(CEngine.name, lambda: _c_engine(graph))
+
+
+def tflite_candidates(model: Callable[[], Path | bytes]) -> tuple[Candidate, ...]:
+    """Return the runtimes of a .tflite; ``model`` gives the file, or its bytes, when it is needed."""
+    return (
+        Candidate(TfliteMicroEngine.name, lambda: TfliteMicroEngine(model())),
+        Candidate("LiteRT reference", lambda: LiteRtEngine(model(), reference=True)),
+        Candidate("LiteRT XNNPACK", lambda: LiteRtEngine(model())),
+    )
+
+
+def onnx_candidates(model: Callable[[], Path | bytes]) -> tuple[Candidate, ...]:
+    """Return the runtimes of a .onnx; ``model`` gives the file, or its bytes, when it is needed."""
+    return (Candidate(OnnxEngine.name, lambda: OnnxEngine(model())),)
+
+
+def _c_engine(graph: QuantGraph) -> Engine:
+    if reason := native_reason():
+        raise NotInstalledError(reason)
+    return CEngine(graph)
+
+
+def rounding_bound_lsb(graph: QuantGraph) -> int:
+    """Return what an engine may differ that rounds otherwise, in LSB of the logits.
+
+    Every convolution may round one LSB off, and passes on what it is given with its gain: the root sum square of one
+    output's weights, in LSB of the output per LSB of the input, as the differences of many inputs are independent;
+    over the outputs the root mean square, and for the logits themselves the largest. A way may lead through states;
+    one that goes round for ever is followed as often as there are states.
+    """
+    bound = {tensor.name: 0.0 for tensor in graph.tensors}
+    for _ in range(len(graph.states) + 1):
+        for op in graph.ops:
+            given = max(bound[name] for name in inputs(op))
+            bound[op.output] = 1.0 + _gain(graph, op) * given if isinstance(op, Conv2D) else given
+        for state in graph.states:
+            bound[state.read] = max(bound[state.read], bound[state.write])
+    return math.ceil(bound[graph.output])
+
+
+def _gain(graph: QuantGraph, op: Conv2D) -> float:
+    ratio = (
+        op.weight_scales.astype(np.float64) * graph.tensor(op.input).quant.scale / graph.tensor(op.output).quant.scale
+    )
+    weights = op.weights.reshape(len(op.weights), -1).astype(np.float64)
+    squares = np.sum(weights**2, axis=1) * ratio**2
+    return float(np.sqrt(np.max(squares) if op.output == graph.output else np.mean(squares)))
+
+
+def _result(
+    graph: QuantGraph,
+    engine: Engine | Candidate,
+    features: NDArray[np.int8],
+    wanted: NDArray[np.int8],
+    advance: progress.Advance,
+) -> EngineResult:
+    name = engine.name
+    if isinstance(engine, Candidate):
+        try:
+            engine = engine.make()
+        except NotInstalledError as error:
+            advance(len(wanted), note=f"{name} not installed")
+            return EngineResult(name, "not installed", note=str(error))
+    bound = 0 if getattr(engine, "exact", True) else rounding_bound_lsb(graph)
+    if (engine.stride, engine.outputs) != (graph.stride, graph.outputs):
+        raise VerifyError(
+            f"{name}: takes {engine.stride} frames and gives {engine.outputs} logits per step, the graph "
+            f"{graph.stride} and {graph.outputs}; it runs another model, export again"
+        )
+    largest = differing = done = 0
+    seconds, chunks = _timed(engine, features, advance)
+    for chunk in chunks:
+        target = wanted[done : done + len(chunk)]
+        difference = np.abs(chunk.astype(np.int16) - target)
+        if difference.max() > bound:
+            _raise_mismatch(name, done, chunk, target, bound)
+        largest, differing = max(largest, int(difference.max())), differing + int(np.count_nonzero(difference))
+        done += len(chunk)
+    return EngineResult(name, "within bound" if largest else "equal", done, largest, differing, bound, seconds())
+
+
+def _timed(
+    engine: Engine, features: NDArray[np.int8], advance: progress.Advance
+) -> tuple[Callable[[], float], Iterator[NDArray[np.int8]]]:
+    """Return a function for the seconds so far, and the logits chunk by chunk, from the initial state."""
+    total = 0.0
+    frames = STEPS_PER_CHUNK * engine.stride
+
+    def chunks() -> Iterator[NDArray[np.int8]]:
+        nonlocal total
+        engine.reset()
+        for start in range(0, len(features), frames):
+            part = features[start : start + frames]
+            began = time.perf_counter()
+            logits = engine.run(part)
+            total += time.perf_counter() - began
+            if logits.shape != (len(part) // engine.stride, engine.outputs):
+                raise VerifyError(f"{engine.name}: gives {list(logits.shape)} logits for {len(part)} frames")
+            advance(len(logits), note=engine.name)
+            yield logits
+
+    return (lambda: round(total, 3)), chunks()
+
+
+def _raise_mismatch(name: str, first: int, got: NDArray[np.int8], wanted: NDArray[np.int8], bound: int) -> None:
+    wrong = np.abs(got.astype(np.int16) - wanted) > bound
+    step = int(np.argmax(wrong.any(axis=1)))
+    logit = int(np.argmax(wrong[step]))
+    allowed = f"{bound} LSB are allowed" if bound else "they must be equal"
+    raise VerifyError(
+        f"{name}: at step {first + step} logit {logit} is {got[step, logit]}, the graph gives {wanted[step, logit]}; "
+        f"{allowed}, so do not use this export and report it with the model"
+    )
+
+
+@contextlib.contextmanager
+def _bar(total: int) -> Iterator[progress.Advance]:
+    if total <= STEPS_WITHOUT_BAR:
+        yield lambda *_, **__: None
+        return
+    with progress.bar("Verifying", total) as advance:
+        yield advance

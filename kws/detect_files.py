@@ -1,0 +1,88 @@
+"""Detections in sound files: what ``kws detect`` prints, through the same pipeline as the microphone."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from kws.audio import SAMPLE_RATE_HZ, read_blocks
+from kws.detect import SCORE_ONE, Detection
+from kws.model_file import KwsModel
+from kws.pipeline import Pipeline
+
+
+@dataclass(frozen=True)
+class Partial:
+    """What one block of a file gave: its detections, and how many seconds of the file have been heard by now."""
+
+    detections: tuple[Detection, ...]
+    heard_s: float
+
+
+def detect_file(
+    model: KwsModel, path: Path | str, engine: str = "auto", threshold: float | None = None
+) -> list[Detection]:
+    """Return every detection in the file, in order; ``threshold`` (0..1) replaces the model's own.
+
+    Example::
+
+        for detection in detect_file(model_file.load(Path("computer.kws")), "take.flac"):
+            print(detection.time_s, detection.score)
+
+    Raises:
+        KwsError: the file cannot be read as sound (see ``kws.audio.read_audio``), or the engine is not available.
+    """
+    return [detection for partial in detect_blocks(model, path, engine, threshold) for detection in partial.detections]
+
+
+def detect_blocks(
+    model: KwsModel, path: Path | str, engine: str = "auto", threshold: float | None = None, block_s: float = 10.0
+) -> Iterator[Partial]:
+    """Yield what each ``block_s`` of the file gave, so that hours of sound need little memory and show progress.
+
+    The file's end is followed by ``trailing_samples`` of digital silence (their detections come in a last
+    ``Partial``), so that a word at the very end is found; such a detection's time may lie after the file's end.
+    """
+    pipeline = Pipeline(model, engine, threshold_q15(model, threshold))
+    heard = 0
+    for block in read_blocks(path, block_s):
+        heard += len(block)
+        yield Partial(tuple(pipeline.push(block)), heard / SAMPLE_RATE_HZ)
+    yield Partial(tuple(pipeline.push(np.zeros(trailing_samples(model), np.int16))), heard / SAMPLE_RATE_HZ)
+
+
+def trailing_samples(model: KwsModel) -> int:
+    """Return how many samples after a word's end can still raise its score.
+
+    The last frame that holds a sample of it ends up to one window later; its decision comes ``latency_frames`` after
+    that, in a step that may need ``stride - 1`` frames more; the smoothed posterior grows for ``smooth_frames`` steps.
+    """
+    frames = model.graph.latency_frames + model.graph.stride * model.detector.smooth_frames + model.graph.stride - 1
+    return model.frontend.window_samples + frames * model.frontend.hop_samples
+
+
+def threshold_q15(model: KwsModel, threshold: float | None) -> int:
+    """Return the threshold in Q15: the user's (0..1), or the model's own."""
+    return model.threshold if threshold is None else round(threshold * SCORE_ONE)
+
+
+def text_line(path: Path | str, detection: Detection, model: KwsModel, threshold: float | None = None) -> str:
+    """Return the detection as a line for people: file, time, phrase, score and the threshold that it reached."""
+    limit = threshold_q15(model, threshold) / SCORE_ONE
+    return (
+        f"{path}: {detection.time_s:8.2f} s  {detection.phrase}  score {detection.score:.3f}  (threshold {limit:.3f})"
+    )
+
+
+def json_line(path: Path | str, detection: Detection, model: KwsModel, threshold: float | None = None) -> str:
+    """Return the detection as one JSON object: file, phrase, time_s, score and threshold (0..1)."""
+    data = {
+        "file": str(path),
+        "phrase": detection.phrase,
+        "time_s": round(detection.time_s, 4),
+        "score": round(detection.score, 6),
+        "threshold": round(threshold_q15(model, threshold) / SCORE_ONE, 6),
+    }
+    return json.dumps(data, ensure_ascii=False)

@@ -1,0 +1,125 @@
+"""A planned graph as the constants of ``ops.h``: the plain field values of every struct, in the struct's order.
+
+The compiled engine makes cffi structs of them and the C writer prints them; neither computes anything. The struct of
+an operator is one function in ``_STRUCTS``.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kws.graph.arithmetic import activation_range, channel_multipliers, feature_multiplier
+from kws.graph.ir import Conv2D, Op, QuantGraph
+from kws.graph.plan import Copy, Plan
+from kws.graph.wiring import row_bytes, size
+
+Value = int | NDArray[np.int8] | NDArray[np.int32]
+
+
+@dataclass(frozen=True, eq=False)
+class Record:
+    """One C struct: its type, the ``#define`` of its operator's kind (empty for none), its fields in order.
+
+    An array stands for the pointer to a constant array of int8_t or int32_t, as its type says; it is flat.
+    """
+
+    struct: str
+    kind: str
+    fields: dict[str, Value]
+
+
+@dataclass(frozen=True)
+class Records:
+    """Everything a ``kws_graph_t`` needs.
+
+    ``graph`` has the fields of ``kws_graph_t`` but the pointers ``ops`` and ``states``, which are the arrays of
+    ``kws_op_t {kind, &struct}`` and ``kws_state_t`` made of the other two.
+    """
+
+    ops: tuple[Record, ...]
+    states: tuple[Record, ...]
+    graph: Record
+
+
+def records(graph: QuantGraph, plan: Plan) -> Records:
+    """Return the structs of a checked graph and its plan."""
+    ops = tuple(_STRUCTS[type(step)](graph, plan, step) for step in plan.instructions)
+    return Records(ops, _states(graph, plan), _graph(graph, plan, len(ops)))
+
+
+def _graph(graph: QuantGraph, plan: Plan, op_count: int) -> Record:
+    tensor = graph.tensor(graph.input)
+    multiplier, shift = feature_multiplier(tensor.quant)
+    fields: dict[str, Value] = {
+        "arena_bytes": plan.arena_bytes,
+        "stride": tensor.shape[0],
+        "bands": tensor.shape[1],
+        "input": plan.input,
+        "outputs": graph.outputs,
+        "output": plan.output,
+        "input_multiplier": multiplier,
+        "input_shift": shift,
+        "input_zero_point": tensor.quant.zero_point,
+        "op_count": op_count,
+        "state_count": len(graph.states),
+    }
+    return Record("kws_graph_t", "", fields)
+
+
+def _states(graph: QuantGraph, plan: Plan) -> tuple[Record, ...]:
+    reads = [graph.tensor(state.read) for state in graph.states]
+    return tuple(
+        Record(
+            "kws_state_t",
+            "",
+            {"offset": plan.offsets[read.name], "bytes": size(read), "zero_point": read.quant.zero_point},
+        )
+        for read in reads
+    )
+
+
+# ---- a struct per instruction ----
+
+
+def _copy(graph: QuantGraph, plan: Plan, copy: Copy) -> Record:
+    fields: dict[str, Value] = {"source": copy.source, "target": copy.target, "bytes": copy.bytes}
+    return Record("kws_copy_t", "KWS_OP_COPY", fields)
+
+
+def _conv2d(graph: QuantGraph, plan: Plan, op: Conv2D) -> Record:
+    source, output = graph.tensor(op.input), graph.tensor(op.output)
+    channels, kernel_time, kernel_frequency, depth = op.weights.shape
+    row = row_bytes(source)
+    # A kernel as wide as the input covers one contiguous run of it, else one per time step.
+    whole = kernel_frequency == source.shape[1]
+    runs, run_bytes = (1, kernel_time * row) if whole else (kernel_time, kernel_frequency * depth)
+    multipliers, shifts = channel_multipliers(graph, op)
+    minimum, maximum = activation_range(op, output.quant)
+    # sum(w * (q - zero_point)) + bias = sum(w * q) + (bias - zero_point * sum(w)): exact, there being no padding.
+    weight_sums = op.weights.reshape(channels, -1).sum(axis=1, dtype=np.int64)
+    fields: dict[str, Value] = {
+        "input": plan.offsets[op.input],
+        "output": plan.offsets[op.output],
+        "output_time": output.shape[0],
+        "output_frequency": output.shape[1],
+        "output_channels": channels,
+        "step_time": op.stride_time * row,
+        "step_frequency": op.stride_frequency * depth,
+        "runs": runs,
+        "run_bytes": run_bytes,
+        "run_step": run_bytes if whole else row,
+        "output_zero_point": output.quant.zero_point,
+        "output_minimum": minimum,
+        "output_maximum": maximum,
+        "weights": np.ascontiguousarray(op.weights).reshape(-1),
+        "bias": (op.bias - source.quant.zero_point * weight_sums).astype(np.int32),
+        "multipliers": multipliers,
+        "shifts": shifts,
+    }
+    return Record("kws_conv2d_t", "KWS_OP_CONV2D", fields)
+
+
+_STRUCTS: dict[type[Copy | Op], Callable[[QuantGraph, Plan, Any], Record]] = {Copy: _copy, Conv2D: _conv2d}

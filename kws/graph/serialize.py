@@ -1,0 +1,119 @@
+"""A graph to and from named arrays and JSON-ready data: what a ``.kws`` file holds of it. The round trip is exact.
+
+Scales are written as the shortest decimal that gives the same float64 back, which is the same float32 too.
+"""
+
+import dataclasses
+import typing
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kws import config
+from kws.errors import KwsError
+from kws.graph.check import GraphError, check
+from kws.graph.ir import Concat, Conv2D, Op, QuantGraph, Reshape, Slice, State, Tensor
+
+_OPS: dict[str, type[Op]] = {cls.__name__: cls for cls in (Reshape, Concat, Slice, Conv2D)}
+
+
+def to_data(graph: QuantGraph) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+    """Return ``(arrays, data)``: arrays by name ("op3.weights"), and everything else as JSON-ready data."""
+    arrays: dict[str, NDArray[Any]] = {}
+    ops = []
+    for index, op in enumerate(graph.ops):
+        entry: dict[str, Any] = {"op": type(op).__name__}
+        for field in dataclasses.fields(op):
+            value = getattr(op, field.name)
+            if isinstance(value, np.ndarray):
+                arrays[_array_name(index, field.name)] = np.ascontiguousarray(value)
+            else:
+                entry[field.name] = list(value) if isinstance(value, tuple) else value
+        ops.append(entry)
+    data = {
+        "tensors": [config.to_data(tensor) for tensor in graph.tensors],
+        "ops": ops,
+        "states": [config.to_data(state) for state in graph.states],
+        "input": graph.input,
+        "output": graph.output,
+        "latency_frames": graph.latency_frames,
+    }
+    return arrays, data
+
+
+def from_data(arrays: Mapping[str, NDArray[Any]], data: Mapping[str, Any], where: str = "graph") -> QuantGraph:
+    """Return the checked graph; ``where`` names the file in errors.
+
+    Raises:
+        KwsError: a key or an array is missing, unknown or of the wrong type, or the graph does not pass ``check``.
+    """
+    skeleton = config.load(_Skeleton, data, where)
+    names = {
+        _array_name(index, field)
+        for index, entry in enumerate(skeleton.ops)
+        for field in _array_fields(_op_class(entry, where, index))
+    }
+    for name in sorted(names ^ set(arrays)):
+        state = "missing" if name in names else "unknown"
+        raise KwsError(f"{where}: the array '{name}' is {state}; the file is damaged or of another version")
+    graph = QuantGraph(
+        tensors=skeleton.tensors,
+        ops=tuple(_op(entry, arrays, where, index) for index, entry in enumerate(skeleton.ops)),
+        states=skeleton.states,
+        input=skeleton.input,
+        output=skeleton.output,
+        latency_frames=skeleton.latency_frames,
+    )
+    try:
+        check(graph)
+    except GraphError as error:
+        raise GraphError(f"{where}: {error}") from error
+    return graph
+
+
+@dataclasses.dataclass(frozen=True)
+class _Skeleton:
+    """A ``QuantGraph`` with its operators still plain data."""
+
+    tensors: tuple[Tensor, ...]
+    ops: tuple[dict[str, Any], ...]
+    states: tuple[State, ...]
+    input: str
+    output: str
+    latency_frames: int
+
+
+def _array_name(index: int, field: str) -> str:
+    return f"op{index}.{field}"
+
+
+def _array_fields(cls: type[Op]) -> list[str]:
+    return [name for name, hint in typing.get_type_hints(cls).items() if typing.get_origin(hint) is np.ndarray]
+
+
+def _op_class(entry: dict[str, Any], where: str, index: int) -> type[Op]:
+    name = entry.get("op")
+    if not isinstance(name, str) or name not in _OPS:
+        raise KwsError(f"{where}: key 'ops[{index}].op' is {name!r}; it must be one of {', '.join(_OPS)}")
+    return _OPS[name]
+
+
+def _op(entry: dict[str, Any], arrays: Mapping[str, NDArray[Any]], where: str, index: int) -> Op:
+    cls = _op_class(entry, where, index)
+    hints = typing.get_type_hints(cls)
+    array_fields = _array_fields(cls)
+    plain = {key: value for key, value in entry.items() if key != "op"}
+    # The strict loader reads the fields that are no arrays, by a dataclass of those alone.
+    specification: list[Any] = [
+        (field.name, hints[field.name], dataclasses.field(default=field.default))
+        for field in dataclasses.fields(cls)
+        if field.name not in array_fields
+    ]
+    values: Any = config.load(
+        dataclasses.make_dataclass(cls.__name__, specification), plain, f"{where}: operator {index}"
+    )
+    fields: dict[str, Any] = {name: getattr(values, name) for name, _, _ in specification}
+    fields.update({name: arrays[_array_name(index, name)] for name in array_fields})
+    return cls(**fields)

@@ -1,0 +1,191 @@
+"""``kws listen``: the microphone through the pipeline, every event to a view, until someone stops it."""
+
+import math
+import signal
+import statistics
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, TextIO
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.console import Console
+
+from kws.audio import SAMPLE_RATE_HZ
+from kws.detect import SCORE_ONE, Detection
+from kws.detect_files import threshold_q15
+from kws.engine import make_engine
+from kws.live.events import Heard, JsonLines, Level, Listening, Overflow, PlainLines, Summary, View, wall_clock
+from kws.live.microphone import Block, Microphone
+from kws.live.terminal import QUIETEST_DBFS, Terminal
+from kws.model_file import KwsModel
+from kws.pipeline import Pipeline
+
+LEVEL_EVERY_S = 0.1
+"""How often the level is measured and shown."""
+
+
+def listen(
+    model: KwsModel,
+    device: str | int | None = None,
+    as_json: bool = False,
+    engine: str = "auto",
+    threshold: float | None = None,
+    seconds: float | None = None,
+    levels: bool = False,
+    out: TextIO | None = None,
+) -> Summary:
+    """Listen and report to ``out`` (standard output) until ``seconds`` of sound were heard, SIGINT or SIGTERM.
+
+    ``as_json`` writes JSON lines (``kws.live.events``; ``levels`` adds level events); otherwise a terminal gets a
+    live display and anything else plain sentences. ``threshold`` (0..1) replaces the model's own.
+
+    Raises:
+        KwsError: there is no such device, it is busy or disappears (see ``kws.live.microphone``).
+    """
+    limit_q15 = threshold_q15(model, threshold)
+    pipeline = Pipeline(model, engine, limit_q15)
+    with Microphone(device) as microphone, _until_signal(microphone.stop):
+        with make_view(sys.stdout if out is None else out, as_json, levels) as view:
+            view.show(
+                Listening(
+                    phrase=model.detector.phrase,
+                    device=microphone.name,
+                    rate_hz=microphone.rate_hz,
+                    channels=microphone.channels,
+                    engine=make_engine(model.graph, engine).name,  # "auto" says little in a log
+                    threshold=round(limit_q15 / SCORE_ONE, 6),
+                )
+            )
+            session = _Session(pipeline, view, seconds)
+            for block in microphone.blocks():
+                session.take(block, microphone.overflow_s)
+                if session.finished:
+                    break
+        # The bars are gone; the summary is the last line that stays.
+        summary = session.summary(microphone.overflow_s)
+        view.show(summary)
+        return summary
+
+
+def make_view(out: TextIO, as_json: bool, levels: bool) -> View:
+    """Return what shows the events on ``out``: JSON lines, a live display in a terminal, else plain lines."""
+    if as_json:
+        return JsonLines(out, levels)
+    console = Console(file=out, highlight=False)
+    return Terminal(console) if console.is_terminal and not console.is_dumb_terminal else PlainLines(out)
+
+
+class _Session:
+    """What has been heard so far: counts samples, detections, latencies, levels."""
+
+    def __init__(self, pipeline: Pipeline, view: View, seconds: float | None) -> None:
+        self._pipeline = pipeline
+        self._view = view
+        self._left = sys.maxsize if seconds is None else round(seconds * SAMPLE_RATE_HZ)
+        self._heard = 0
+        self._lost_s = 0.0
+        self._latencies_ms: list[float] = []
+        self._meter = _Meter()
+
+    @property
+    def finished(self) -> bool:
+        """Whether as much was heard as was asked for."""
+        return self._left <= 0
+
+    def take(self, block: Block, lost_s: float) -> None:
+        """Run one block and show what came of it."""
+        samples = block.samples[: self._left]
+        self._left -= len(samples)
+        self._heard += len(samples)
+        for detection in self._pipeline.push(samples):
+            self._report(detection, block)
+        if lost_s > self._lost_s:
+            self._lost_s = lost_s
+            self._view.show(Overflow(time_s=self._time_s, lost_s=round(lost_s, 3)))
+        if self._view.levels:
+            self._meter.take(samples, self._pipeline.scores)
+            if self._meter.seconds >= LEVEL_EVERY_S:
+                self._view.show(self._meter.read(self._time_s))
+
+    def summary(self, lost_s: float) -> Summary:
+        """Return the closing figures."""
+        latencies = self._latencies_ms
+        return Summary(
+            seconds=self._time_s,
+            detections=len(latencies),
+            lost_s=round(lost_s, 3),
+            latency_ms_median=round(statistics.median(latencies), 1) if latencies else None,
+            latency_ms_max=round(max(latencies), 1) if latencies else None,
+        )
+
+    @property
+    def _time_s(self) -> float:
+        return round(self._heard / SAMPLE_RATE_HZ, 4)
+
+    def _report(self, detection: Detection, block: Block) -> None:
+        # The sample that decided lies this far before the newest that the device had given.
+        captured_at_s = block.captured_at_s - (block.end_s - detection.time_s)
+        latency_ms = 1000 * (time.monotonic() - captured_at_s)
+        self._latencies_ms.append(latency_ms)
+        self._view.show(
+            Heard(
+                phrase=detection.phrase,
+                time_s=round(detection.time_s, 4),
+                score=round(detection.score, 6),
+                at=wall_clock(),
+                latency_ms=round(latency_ms, 1),
+            )
+        )
+
+
+class _Meter:
+    """Energy and highest score since the last reading."""
+
+    def __init__(self) -> None:
+        self._samples, self._energy, self._score = 0, 0.0, 0
+
+    @property
+    def seconds(self) -> float:
+        """How much sound this reading covers so far."""
+        return self._samples / SAMPLE_RATE_HZ
+
+    def take(self, samples: NDArray[np.int16], scores: NDArray[np.int32]) -> None:
+        self._samples += len(samples)
+        self._energy += float(np.square(samples.astype(np.float64)).sum())
+        self._score = max(self._score, int(scores.max(initial=0)))
+
+    def read(self, time_s: float) -> Level:
+        level = Level(time_s, round(dbfs(self._energy / self._samples), 1), round(self._score / SCORE_ONE, 6))
+        self._samples, self._energy, self._score = 0, 0.0, 0
+        return level
+
+
+def dbfs(mean_square: float) -> float:
+    """Return the level of int16 samples with this mean square, in dB of full scale; digital silence is -inf's stand-in.
+
+    >>> round(dbfs(16384.0**2), 2)
+    -6.02
+    >>> dbfs(0.0)
+    -70.0
+    """
+    return max(QUIETEST_DBFS, 10 * math.log10(mean_square / 32768**2)) if mean_square > 0 else QUIETEST_DBFS
+
+
+@contextmanager
+def _until_signal(stop: Callable[[], None]) -> Iterator[None]:
+    """Inside the block SIGINT and SIGTERM call ``stop`` in place of killing (only a main thread may ask for that)."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    previous: dict[int, Any] = {
+        number: signal.signal(number, lambda *_: stop()) for number in (signal.SIGINT, signal.SIGTERM)
+    }
+    try:
+        yield
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)

@@ -1,0 +1,130 @@
+"""The .onnx: sound by onnx's own checker, and the graph's numbers but for float rounding."""
+
+import json
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import hypothesis.strategies as st
+import numpy as np
+import onnx
+import pytest
+from hypothesis import HealthCheck, given, settings
+from numpy.typing import NDArray
+
+from firmware_export import onnx_writer
+from firmware_export.engines import OnnxEngine
+from kws.errors import KwsError
+from kws.graph.interpret import Interpreter
+from kws.graph.ir import Concat, Quant, QuantGraph, State, Tensor
+
+Maker = Callable[..., QuantGraph]
+
+
+@pytest.fixture
+def graph(deepkws_like: Maker) -> QuantGraph:
+    return deepkws_like(np.random.default_rng(1), hidden=16, layers=2)
+
+
+def features_for(graph: QuantGraph, steps: int) -> NDArray[np.int8]:
+    stride, bands = graph.tensor(graph.input).shape
+    return np.random.default_rng(0).integers(-128, 128, (steps * stride, bands)).astype(np.int8)
+
+
+def difference_lsb(graph: QuantGraph, steps: int) -> NDArray[np.int16]:
+    features = features_for(graph, steps)
+    got = OnnxEngine(onnx_writer.to_bytes(graph)).run(features)
+    difference: NDArray[np.int16] = np.abs(got.astype(np.int16) - Interpreter(graph).run(features))
+    return difference
+
+
+def test_the_model_passes_the_checker_and_says_what_it_is(graph: QuantGraph) -> None:
+    content = onnx_writer.to_bytes(graph, "hey marvin", metadata={"kws.recipe_hash": "0123"})
+    model = onnx.load_from_string(content)
+    onnx.checker.check_model(model, full_check=True)
+    assert [(entry.domain, entry.version) for entry in model.opset_import] == [("", 21)]
+    assert model.doc_string == "hey marvin"
+    properties = {entry.key: entry.value for entry in model.metadata_props}
+    assert properties["kws.recipe_hash"] == "0123"
+    states = json.loads(properties[onnx_writer.STATE_KEY])
+    assert states == [{"input": "state/past0", "output": "next/past0", "initial": -37}]
+
+    def shapes(values: Any) -> dict[str, list[int]]:
+        assert all(value.type.tensor_type.elem_type == onnx.TensorProto.INT8 for value in values)
+        return {v.name: [axis.dim_value for axis in v.type.tensor_type.shape.dim] for v in values}
+
+    assert shapes(model.graph.input) == {"features": [1, 1, 40], "state/past0": [1, 40, 40, 1]}
+    assert shapes(model.graph.output) == {"logits": [1, 3], "next/past0": [1, 40, 40, 1]}
+
+
+def test_equal_graphs_give_equal_bytes(deepkws_like: Maker) -> None:
+    first, second = (onnx_writer.to_bytes(deepkws_like(np.random.default_rng(4), hidden=8)) for _ in range(2))
+    assert first == second != onnx_writer.to_bytes(deepkws_like(np.random.default_rng(5), hidden=8))
+
+
+def test_deepkws_differs_by_at_most_one_and_seldom(deepkws_like: Maker) -> None:
+    """Over 3,000 steps; ``verify`` has the figures of longer runs."""
+    difference = difference_lsb(deepkws_like(np.random.default_rng(1)), 3000)
+    assert difference.max() <= 1
+    assert np.count_nonzero(difference) < 0.05 * difference.size
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
+@given(data=st.data())
+def test_one_convolution_differs_by_at_most_one(random_graphs: Maker, data: st.DataObject) -> None:
+    """Whatever the scales, zero points, strides and states: no difference that float rounding does not explain."""
+    graph: QuantGraph = data.draw(random_graphs(convolutions=1))  # type: ignore[arg-type]  # a strategy, see conftest
+    assert difference_lsb(graph, 12).max() <= 1
+
+
+def test_states_that_are_inputs_or_outputs_or_kept_are_exact() -> None:
+    quant = Quant(0.5, -7)
+    frames = [Tensor(name, (1, 2), quant) for name in ("input", "older", "oldest")]
+    graph = QuantGraph(
+        (*frames, Tensor("output", (3, 2), quant), Tensor("kept", (3, 2), quant)),
+        (Concat(("input", "older", "oldest"), "output"),),
+        (State("older", "input"), State("oldest", "older"), State("kept", "output")),
+        "input",
+        "output",
+    )
+    assert difference_lsb(graph, 10).max() == 0
+
+
+@dataclass(frozen=True)
+class Swirl:
+    """An operator that no writer knows."""
+
+    input: str
+    output: str
+
+
+def test_an_operator_that_cannot_be_expressed_is_named(graph: QuantGraph, monkeypatch: pytest.MonkeyPatch) -> None:
+    strange = replace(graph, ops=(*graph.ops[:-1], Swirl("window0", graph.output)))  # type: ignore[arg-type]  # on purpose
+    with pytest.raises(KwsError, match="Swirl"):
+        onnx_writer.to_bytes(strange)
+    monkeypatch.setattr(onnx_writer, "check", lambda _: None)  # a graph operator of tomorrow, without a lowering
+    with pytest.raises(KwsError, match=rf"Swirl \(output '{graph.output}'\) cannot be written as ONNX"):
+        onnx_writer.to_bytes(strange)
+
+
+def test_a_failed_write_leaves_the_old_file(graph: QuantGraph, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "marvin.onnx"
+    onnx_writer.write(graph, path, "first")
+    first = path.read_bytes()
+
+    def full_disk(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.replace", full_disk)
+    with pytest.raises(KwsError, match=r"marvin\.onnx: cannot be written"):
+        onnx_writer.write(graph, path, "second")
+    assert path.read_bytes() == first
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_without_the_package_the_sentence_names_the_extra(graph: QuantGraph, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    with pytest.raises(KwsError, match=r'onnx is not installed here; pip install "kws\[export\]"'):
+        onnx_writer.to_bytes(graph)

@@ -1,0 +1,228 @@
+"""The .tflite: what stands in the file, and that the runtimes give the graph's numbers from it."""
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import hypothesis.strategies as st
+import numpy as np
+import pytest
+from ai_edge_litert import schema_py_generated as schema
+from ai_edge_litert.interpreter import Interpreter as LiteRtInterpreter
+from ai_edge_litert.interpreter import OpResolverType
+from hypothesis import HealthCheck, given, settings
+from numpy.typing import NDArray
+
+from firmware_export import tflite, tflite_lowering
+from firmware_export.engines import LiteRtEngine, TfliteMicroEngine
+from kws.errors import KwsError
+from kws.graph.interpret import Interpreter
+from kws.graph.ir import Concat, Conv2D, Quant, QuantGraph, State, Tensor
+
+Maker = Callable[..., QuantGraph]
+DATA = st.data()
+
+
+@pytest.fixture
+def graph(deepkws_like: Maker) -> QuantGraph:
+    return deepkws_like(np.random.default_rng(1), hidden=16, layers=2)
+
+
+def features_for(graph: QuantGraph, steps: int, rng: np.random.Generator) -> NDArray[np.int8]:
+    stride, bands = graph.tensor(graph.input).shape
+    return rng.integers(-128, 128, (steps * stride, bands)).astype(np.int8)
+
+
+def parsed(content: bytes) -> Any:
+    return schema.ModelT.InitFromPackedBuf(content)
+
+
+def operator_names(model: Any, subgraph: int = 0) -> list[str]:
+    names = {value: name for name, value in vars(schema.BuiltinOperator).items() if name.isupper()}
+    codes = [names[code.builtinCode] for code in model.operatorCodes]
+    return [codes[operator.opcodeIndex] for operator in model.subgraphs[subgraph].operators]
+
+
+def test_the_operators_are_those_of_the_firmware(graph: QuantGraph) -> None:
+    model = parsed(tflite.to_bytes(graph))
+    main, initial = operator_names(model), operator_names(model, 1)
+    assert set(main) | set(initial) <= tflite.MICRO_OPERATORS
+    assert main[:3] == ["CALL_ONCE", "VAR_HANDLE", "READ_VARIABLE"]
+    assert main[-1] == "ASSIGN_VARIABLE"
+    assert main.count("CONV_2D") == 3
+    assert initial == ["VAR_HANDLE", "ASSIGN_VARIABLE"]
+
+
+def test_the_head_of_the_file(graph: QuantGraph) -> None:
+    content = tflite.to_bytes(graph, "hey marvin", metadata={"kws.recipe_hash": "0123456789abcdef"})
+    model = parsed(content)
+    assert content[4:8] == b"TFL3"
+    assert model.version == 3
+    assert model.description == b"hey marvin"
+    assert len(model.subgraphs) == 2
+    assert [entry.name for entry in model.metadata] == [b"kws.recipe_hash"]
+    assert bytes(model.buffers[model.metadata[0].buffer].data) == b"0123456789abcdef"
+    assert model.buffers[0].data is None
+    handles = [o.builtinOptions for s in model.subgraphs for o in s.operators if hasattr(o.builtinOptions, "container")]
+    # A missing container would be None, and a null pointer on the device.
+    assert [(handle.container, handle.sharedName) for handle in handles] == [(b"", b"past0")] * 2
+
+
+def test_shapes_and_quantization_as_the_device_sees_them(graph: QuantGraph) -> None:
+    interpreter = LiteRtInterpreter(model_content=tflite.to_bytes(graph))
+    given, made = interpreter.get_input_details()[0], interpreter.get_output_details()[0]
+    assert (given["shape"].tolist(), given["dtype"]) == ([1, 1, 40], np.int8)
+    assert (made["shape"].tolist(), made["dtype"]) == ([1, 3], np.int8)
+    for detail, name in ((given, graph.input), (made, graph.output)):
+        quant = graph.tensor(name).quant
+        assert detail["quantization"] == (quant.scale, quant.zero_point)
+
+
+def test_weights_and_biases_lie_where_a_microcontroller_can_read_them(graph: QuantGraph) -> None:
+    content = tflite.to_bytes(graph, "a description of odd length", metadata={"a": "b"})
+    conv = [op for op in graph.ops if isinstance(op, Conv2D)]
+    for array in [op.weights for op in conv] + [op.bias for op in conv]:
+        place = content.find(array.tobytes())
+        assert place >= 0
+        assert place % 16 == 0
+
+
+def test_equal_graphs_give_equal_bytes(deepkws_like: Maker) -> None:
+    first, second = (tflite.to_bytes(deepkws_like(np.random.default_rng(4), hidden=8), "x") for _ in range(2))
+    other = tflite.to_bytes(deepkws_like(np.random.default_rng(5), hidden=8), "x")
+    assert first == second != other
+
+
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
+@given(data=DATA)
+def test_any_small_graph_is_equal_on_tflite_micro_and_litert(random_graphs: Maker, data: st.DataObject) -> None:
+    graph: QuantGraph = data.draw(random_graphs())  # type: ignore[arg-type]  # a strategy, see conftest
+    features = features_for(graph, 12, np.random.default_rng(len(graph.ops)))
+    wanted = Interpreter(graph).run(features)
+    content = tflite.to_bytes(graph)
+    for engine in (TfliteMicroEngine(content), LiteRtEngine(content, reference=True)):
+        np.testing.assert_array_equal(engine.run(features), wanted, err_msg=engine.name)
+        engine.reset()
+        np.testing.assert_array_equal(engine.run(features), wanted, err_msg=f"{engine.name} after a reset")
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
+@given(data=DATA)
+def test_state_carried_by_the_caller_gives_the_same(random_graphs: Maker, data: st.DataObject) -> None:
+    graph: QuantGraph = data.draw(random_graphs())  # type: ignore[arg-type]  # a strategy, see conftest
+    features = features_for(graph, 8, np.random.default_rng(0))
+    content = tflite.to_bytes(graph, streaming=False)
+    assert not set(operator_names(parsed(content))) & {"CALL_ONCE", "VAR_HANDLE", "READ_VARIABLE", "ASSIGN_VARIABLE"}
+    np.testing.assert_array_equal(run_stateless(graph, content, features), Interpreter(graph).run(features))
+
+
+def run_stateless(graph: QuantGraph, content: bytes, features: NDArray[np.int8]) -> NDArray[np.int8]:
+    interpreter = LiteRtInterpreter(
+        model_content=content, experimental_op_resolver_type=OpResolverType.BUILTIN_REF, num_threads=1
+    )
+    runner = interpreter.get_signature_runner(tflite.SIGNATURE_KEY)
+    reads = [graph.tensor(state.read) for state in graph.states]
+    states = {f"state/{t.name}": np.full((1, *t.shape), t.quant.zero_point, np.int8) for t in reads}
+    logits = []
+    for step in features.reshape(-1, 1, *graph.tensor(graph.input).shape):
+        made = runner(features=step, **states)
+        logits.append(made["logits"][0])
+        states = {name: made[name.replace("state/", "next/", 1)] for name in states}
+    return np.array(logits)
+
+
+def test_states_that_are_inputs_or_outputs_or_kept() -> None:
+    """States that keep the input, another state, and the output."""
+    quant = Quant(0.5, -7)
+    names = ("input", "older", "oldest")
+    frames = [Tensor(name, (1, 2), quant) for name in names]
+    graph = QuantGraph(
+        (*frames, Tensor("output", (3, 2), quant), Tensor("kept", (3, 2), quant)),
+        (Concat(names, "output"),),
+        (State("older", "input"), State("oldest", "older"), State("kept", "output")),
+        "input",
+        "output",
+    )
+    features = features_for(graph, 10, np.random.default_rng(0))
+    wanted = Interpreter(graph).run(features)
+    np.testing.assert_array_equal(TfliteMicroEngine(tflite.to_bytes(graph)).run(features), wanted)
+    np.testing.assert_array_equal(LiteRtEngine(tflite.to_bytes(graph), True).run(features), wanted)
+    np.testing.assert_array_equal(run_stateless(graph, tflite.to_bytes(graph, streaming=False), features), wanted)
+
+
+def renamed(graph: QuantGraph, names: dict[str, str]) -> QuantGraph:
+    def new(name: str) -> str:
+        return names.get(name, name)
+
+    ops = []
+    for op in graph.ops:
+        sources: dict[str, Any] = (
+            {"inputs": tuple(map(new, op.inputs))} if hasattr(op, "inputs") else {"input": new(op.input)}
+        )
+        ops.append(replace(op, output=new(op.output), **sources))
+    return QuantGraph(
+        tuple(replace(tensor, name=new(tensor.name)) for tensor in graph.tensors),
+        tuple(ops),
+        tuple(replace(state, read=new(state.read), write=new(state.write)) for state in graph.states),
+        new(graph.input),
+        new(graph.output),
+    )
+
+
+def test_the_graphs_own_names_may_be_those_of_the_file(graph: QuantGraph) -> None:
+    names = {"input": "features", graph.output: "logits", "past0": "state/past", "window0": "next/state/past"}
+    other = renamed(graph, names)
+    features = features_for(graph, 50, np.random.default_rng(0))
+    wanted = Interpreter(graph).run(features)
+    np.testing.assert_array_equal(TfliteMicroEngine(tflite.to_bytes(other)).run(features), wanted)
+    np.testing.assert_array_equal(run_stateless(other, tflite.to_bytes(other, streaming=False), features), wanted)
+
+
+@dataclass(frozen=True)
+class Swirl:
+    """An operator that no writer knows."""
+
+    input: str
+    output: str
+
+
+def test_an_operator_that_cannot_be_expressed_is_named(graph: QuantGraph, monkeypatch: pytest.MonkeyPatch) -> None:
+    strange = replace(graph, ops=(*graph.ops[:-1], Swirl(graph.ops[-1].input, graph.output)))  # type: ignore[arg-type, union-attr]
+    with pytest.raises(KwsError, match="Swirl"):
+        tflite.to_bytes(strange)
+    monkeypatch.setattr(tflite, "check", lambda _: None)  # a graph operator of tomorrow, without a lowering
+    with pytest.raises(KwsError, match=rf"Swirl \(output '{graph.output}'\) cannot be written as TFLite"):
+        tflite.to_bytes(strange)
+
+
+def test_an_operator_that_firmware_lacks_is_refused(graph: QuantGraph, monkeypatch: pytest.MonkeyPatch) -> None:
+    def as_transpose(context: Any, op: Any) -> None:
+        context.subgraph.operator("TRANSPOSE", [context.index(op.input)], [context.index(op.output)])
+
+    monkeypatch.setitem(tflite_lowering._REGISTRY, Conv2D, as_transpose)
+    with pytest.raises(KwsError, match="TRANSPOSE"):
+        tflite.to_bytes(graph)
+
+
+def test_a_failed_write_leaves_the_old_file(graph: QuantGraph, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "marvin.tflite"
+    tflite.write(graph, path, "first")
+    first = path.read_bytes()
+    assert first == tflite.to_bytes(graph, "first")
+
+    def full_disk(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.replace", full_disk)
+    with pytest.raises(KwsError, match=r"marvin\.tflite: cannot be written \(No space left on device\)"):
+        tflite.write(graph, path, "second")
+    assert path.read_bytes() == first
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_without_the_package_the_sentence_names_the_extra(graph: QuantGraph, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "ai_edge_litert.schema_py_generated", None)
+    with pytest.raises(KwsError, match=r'ai-edge-litert is not installed here; pip install "kws\[export\]"'):
+        tflite.to_bytes(graph)

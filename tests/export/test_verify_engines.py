@@ -1,0 +1,129 @@
+"""The runtimes behind the engine protocol: chunks, resets, refusals."""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from firmware_export import onnx_writer, tflite
+from firmware_export.engines import LiteRtEngine, OnnxEngine, RuntimeEngine, TfliteMicroEngine
+from firmware_export.packages import NotInstalledError
+from kws.engine import Engine
+from kws.errors import KwsError
+from kws.graph.ir import QuantGraph
+
+Maker = Callable[..., QuantGraph]
+MAKERS: dict[str, Callable[[Path | bytes], RuntimeEngine]] = {
+    "tflite_micro": TfliteMicroEngine,
+    "litert_reference": lambda model: LiteRtEngine(model, reference=True),
+    "litert": LiteRtEngine,
+    "onnx": OnnxEngine,
+}
+
+
+def file_of(kind: str, graph: QuantGraph) -> bytes:
+    return onnx_writer.to_bytes(graph) if kind == "onnx" else tflite.to_bytes(graph)
+
+
+@pytest.fixture(params=MAKERS)
+def kind(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def engine(kind: str, deepkws_like: Maker) -> RuntimeEngine:
+    return MAKERS[kind](file_of(kind, deepkws_like(np.random.default_rng(2), hidden=8)))
+
+
+@pytest.fixture
+def features() -> NDArray[np.int8]:
+    return np.random.default_rng(3).integers(-128, 128, (400, 40)).astype(np.int8)
+
+
+def test_it_follows_the_protocol(engine: RuntimeEngine) -> None:
+    checked: Engine = engine
+    assert (checked.stride, checked.outputs, engine.bands) == (1, 3, 40)
+    assert checked.run(np.zeros((0, 40), np.int8)).shape == (0, 3)
+
+
+def test_random_chunks_give_the_same(engine: RuntimeEngine, features: NDArray[np.int8]) -> None:
+    whole = engine.run(features)
+    engine.reset()
+    cuts = np.sort(np.random.default_rng(4).integers(0, len(features), 30))
+    parts = [engine.run(part) for part in np.split(features, cuts)]
+    np.testing.assert_array_equal(np.concatenate(parts), whole)
+
+
+def test_a_reset_forgets_everything(engine: RuntimeEngine, features: NDArray[np.int8]) -> None:
+    """A state left over, or started from 0 in place of its zero point -37, shows in the first 40 steps."""
+    first = engine.run(features[:100])
+    assert (engine.run(features[:100])[:40] != first[:40]).any()
+    for _ in range(3):
+        engine.reset()
+        np.testing.assert_array_equal(engine.run(features[:100]), first)
+
+
+@pytest.mark.parametrize("shape", [(3, 39), (40,), (1, 1, 40)])
+def test_features_of_another_shape_are_refused(engine: RuntimeEngine, shape: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match="give int8"):
+        engine.run(np.zeros(shape, np.int8))
+
+
+def test_features_of_another_type_are_refused(engine: RuntimeEngine) -> None:
+    with pytest.raises(ValueError, match="features are float32"):
+        engine.run(np.zeros((1, 40), np.float32))
+
+
+def test_half_a_file_is_refused_by_name(kind: str, deepkws_like: Maker, tmp_path: Path) -> None:
+    content = file_of(kind, deepkws_like(np.random.default_rng(2), hidden=8))
+    path = tmp_path / "half.model"
+    path.write_bytes(content[: len(content) // 2])
+    with pytest.raises(KwsError, match=r"half\.model: .* cannot load it"):
+        MAKERS[kind](path)
+
+
+def test_a_missing_file_is_named(kind: str, tmp_path: Path) -> None:
+    with pytest.raises(KwsError, match=r"none\.model: cannot be read"):
+        MAKERS[kind](tmp_path / "none.model")
+
+
+@pytest.mark.parametrize(
+    ("kind", "modules", "package"),
+    [
+        ("tflite_micro", ["tflite_micro.python.tflite_micro.runtime"], "tflite-micro"),
+        ("litert", ["ai_edge_litert.interpreter", "tflite_runtime.interpreter"], "ai-edge-litert"),
+        ("onnx", ["onnxruntime"], "onnxruntime"),
+    ],
+)
+def test_a_missing_package_names_the_extra(
+    kind: str, modules: list[str], package: str, deepkws_like: Maker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = file_of(kind, deepkws_like(np.random.default_rng(2), hidden=8))
+    for module in modules:
+        monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(NotInstalledError, match=rf'^{package} is not installed here; pip install "kws\[export\]"$'):
+        MAKERS[kind](content)
+
+
+def test_tflite_runtime_serves_where_its_successor_is_missing(
+    deepkws_like: Maker, features: NDArray[np.int8], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from ai_edge_litert import interpreter
+
+    content = tflite.to_bytes(deepkws_like(np.random.default_rng(2), hidden=8))
+    wanted = LiteRtEngine(content, reference=True).run(features[:10])
+    monkeypatch.setitem(sys.modules, "ai_edge_litert.interpreter", None)
+    monkeypatch.setitem(sys.modules, "tflite_runtime.interpreter", interpreter)
+    np.testing.assert_array_equal(LiteRtEngine(content, reference=True).run(features[:10]), wanted)
+
+
+def test_a_foreign_onnx_model_is_refused(deepkws_like: Maker) -> None:
+    import onnx
+
+    model = onnx.load_from_string(onnx_writer.to_bytes(deepkws_like(np.random.default_rng(2), hidden=8)))
+    del model.metadata_props[:]
+    with pytest.raises(KwsError, match=r"no metadata 'kws\.states'"):
+        OnnxEngine(model.SerializeToString())

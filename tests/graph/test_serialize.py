@@ -1,0 +1,126 @@
+"""The round trip is exact; anything else than what was written is refused with the file and the key."""
+
+import json
+from collections.abc import Callable
+from dataclasses import fields
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kws.errors import KwsError
+from kws.graph.ir import QuantGraph
+from kws.graph.serialize import from_data, to_data
+
+
+def assert_equal(one: QuantGraph, other: QuantGraph) -> None:
+    for name in ("tensors", "states", "input", "output", "latency_frames"):
+        assert getattr(one, name) == getattr(other, name)
+    assert len(one.ops) == len(other.ops)
+    for left, right in zip(one.ops, other.ops, strict=True):
+        assert type(left) is type(right)
+        for field in fields(left):
+            a, b = getattr(left, field.name), getattr(right, field.name)
+            assert type(a) is type(b)
+            if isinstance(a, np.ndarray):
+                assert a.dtype == b.dtype
+                assert np.array_equal(a, b)
+            else:
+                assert a == b
+
+
+@given(data=st.data())
+def test_the_round_trip_through_json_is_exact(graphs: st.SearchStrategy[QuantGraph], data: st.DataObject) -> None:
+    graph = data.draw(graphs)
+    arrays, plain = to_data(graph)
+    assert_equal(from_data(arrays, json.loads(json.dumps(plain))), graph)
+
+
+def test_deepkws_names_its_arrays(deepkws_graph: QuantGraph) -> None:
+    arrays, plain = to_data(deepkws_graph)
+    assert sorted(arrays)[:3] == ["op3.bias", "op3.weight_scales", "op3.weights"]
+    assert plain["ops"][2] == {"op": "Slice", "input": "window", "output": "context_next", "begin": 1}
+    assert plain["tensors"][0]["quant"] == {"scale": float(np.float32(0.16)), "zero_point": -128}
+    assert plain["latency_frames"] == 10
+    assert_equal(from_data(arrays, plain), deepkws_graph)
+
+
+def drop_array(arrays: dict[str, Any], data: dict[str, Any]) -> None:
+    del arrays["op4.bias"]
+
+
+def add_array(arrays: dict[str, Any], data: dict[str, Any]) -> None:
+    arrays["op9.bias"] = np.zeros(1, np.int32)
+
+
+def retype_array(arrays: dict[str, Any], data: dict[str, Any]) -> None:
+    arrays["op4.bias"] = arrays["op4.bias"].astype(np.float32)
+
+
+def drop_key(arrays: dict[str, Any], data: dict[str, Any]) -> None:
+    del data["latency_frames"]
+
+
+def add_key(arrays: dict[str, Any], data: dict[str, Any]) -> None:
+    data["inputs"] = "features"
+
+
+def unknown_op(arrays: dict[str, Any], data: dict[str, Any]) -> None:
+    data["ops"][1]["op"] = "Softmax"
+
+
+def no_op(arrays: dict[str, Any], data: dict[str, Any]) -> None:
+    del data["ops"][1]["op"]
+
+
+def op_key(arrays: dict[str, Any], data: dict[str, Any]) -> None:
+    data["ops"][2]["start"] = 1
+
+
+def op_type(arrays: dict[str, Any], data: dict[str, Any]) -> None:
+    data["ops"][2]["begin"] = "1"
+
+
+def op_not_a_table(arrays: dict[str, Any], data: dict[str, Any]) -> None:
+    data["ops"][2] = "Slice"
+
+
+def bad_activation(arrays: dict[str, Any], data: dict[str, Any]) -> None:
+    data["ops"][3]["activation"] = "tanh"
+
+
+def bad_scale(arrays: dict[str, Any], data: dict[str, Any]) -> None:
+    data["tensors"][0]["quant"]["scale"] = 0.1
+
+
+def bad_shape(arrays: dict[str, Any], data: dict[str, Any]) -> None:
+    data["tensors"][0]["shape"] = [1, 40.0]
+
+
+@pytest.mark.parametrize(
+    ("damage", "sentence"),
+    [
+        (drop_array, "model.kws: the array 'op4.bias' is missing"),
+        (add_array, "model.kws: the array 'op9.bias' is unknown"),
+        (retype_array, "model.kws: operator 4 .*bias must be int32"),
+        (drop_key, "model.kws: key 'latency_frames' is missing"),
+        (add_key, "model.kws: unknown key 'inputs'"),
+        (unknown_op, r"model.kws: key 'ops\[1\].op' is 'Softmax'; it must be one of Reshape"),
+        (no_op, r"model.kws: key 'ops\[1\].op' is None"),
+        (op_key, "model.kws: operator 2: unknown key 'start'"),
+        (op_type, "model.kws: operator 2: key 'begin' is '1'"),
+        (op_not_a_table, r"model.kws: key 'ops\[2\]' is 'Slice'"),
+        (bad_activation, "model.kws: operator 3: key 'activation' is 'tanh'"),
+        (bad_scale, "model.kws: tensor 'features': the scale 0.1"),
+        (bad_shape, r"model.kws: key 'tensors\[0\].shape\[1\]' is 40.0"),
+    ],
+)
+def test_a_damaged_graph_is_refused(
+    deepkws_graph: QuantGraph, damage: Callable[[dict[str, Any], dict[str, Any]], None], sentence: str
+) -> None:
+    arrays, data = to_data(deepkws_graph)
+    damage(arrays, data)
+    with pytest.raises(KwsError, match=sentence):
+        from_data(arrays, data, "model.kws")

@@ -1,0 +1,318 @@
+"""The decision logic: against the formulas of the paper in float, the same in plain integers, and detector.c."""
+
+import math
+import time
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from kws import config as kws_config
+from kws.detect import (
+    SCORE_ONE,
+    Decision,
+    DetectorConfig,
+    OperatingPoint,
+    Scorer,
+    confidence,
+    decide,
+    exp_table,
+    sliding_maximum,
+)
+from kws.errors import KwsError
+
+LABELS = ("filler", "hey", "marvin", "please", "now")
+
+
+def detector(
+    keywords: int, smooth_frames: int = 30, max_frames: int = 100, refractory_ms: int = 1000
+) -> DetectorConfig:
+    return DetectorConfig("hey marvin", LABELS[: keywords + 1], smooth_frames, max_frames, refractory_ms)
+
+
+def speech_like_logits(rng: np.random.Generator, steps: int, labels: int) -> NDArray[np.int8]:
+    """Logits that wander slowly through the whole range, with stretches at its ends."""
+    walk = np.cumsum(rng.normal(0, 12, (steps, labels)), axis=0)
+    return np.clip(256 * np.abs((walk / 512) % 2 - 1) * 1.3 - 160, -128, 127).astype(np.int8)
+
+
+def float_confidences(logits: NDArray[np.int8], scale: float, w_smooth: int, w_max: int) -> list[float]:
+    """Chen et al. 2014, equations 1 and 2, word for word: j and k count from 1, label 0 is the filler."""
+    steps, n = logits.shape
+    e = np.exp(scale * logits.astype(np.float64))
+    p = e / e.sum(axis=1, keepdims=True)
+    smoothed = np.zeros((steps + 1, n))
+    confidences = []
+    for j in range(1, steps + 1):
+        h_s = max(1, j - w_smooth + 1)
+        for i in range(n):
+            smoothed[j, i] = sum(p[k - 1, i] for k in range(h_s, j + 1)) / (j - h_s + 1)
+        h_m = max(1, j - w_max + 1)
+        product = math.prod(max(smoothed[k, i] for k in range(h_m, j + 1)) for i in range(1, n))
+        confidences.append(product ** (1 / (n - 1)))
+    return confidences
+
+
+def integer_confidences(logits: NDArray[np.int8], scale: float, w_smooth: int, w_max: int) -> list[int]:
+    """docs/architecture.md, "Decision", word for word, in Python's integers."""
+    table = [round(math.exp(-scale * d) * 32768) for d in range(256)]
+    labels = logits.shape[1]
+    posteriors: list[list[int]] = []
+    smoothed: list[list[int]] = []
+    confidences = []
+    for row in logits.tolist():
+        values = [table[max(row) - q] for q in row]
+        posteriors.append([(2 * value * 32768 + sum(values)) // (2 * sum(values)) for value in values])
+        last = posteriors[-w_smooth:]
+        smoothed.append([(2 * sum(p[i] for p in last) + len(last)) // (2 * len(last)) for i in range(labels)])
+        product = 1 << 30
+        for i in range(1, labels):
+            product = product * max(s[i] for s in smoothed[-w_max:]) >> 15
+        confidences.append(max(r for r in range(*root_range(product, labels - 1)) if power(r, labels - 1) <= product))
+    return confidences
+
+
+def power(root: int, count: int) -> int:
+    product = 1 << 30
+    for _ in range(count):
+        product = product * root >> 15
+    return product
+
+
+def root_range(product: int, count: int) -> tuple[int, int]:
+    """Every candidate that could be the root: a float estimate with room for the truncations."""
+    root = (product / 2**30) ** (1 / count) * 32768
+    room = 4 if count <= 2 else 32769
+    return max(0, int(root) - room), min(32768, int(root) + room) + 1
+
+
+@pytest.mark.parametrize(
+    ("keywords", "w_smooth", "w_max"), [(1, 30, 100), (2, 30, 100), (2, 1, 1), (3, 5, 7), (4, 30, 9)]
+)
+def test_scores_follow_the_papers_formulas_within_the_declared_bound(keywords: int, w_smooth: int, w_max: int) -> None:
+    """Each maximum is off by at most e = 1.5 + labels / 2 LSB of Q15, so the product by at most keywords * e + 1."""
+    logits = speech_like_logits(np.random.default_rng(keywords), 400, keywords + 1)
+    scores = Scorer(detector(keywords, w_smooth, w_max), 0.06, 10).push(logits) / SCORE_ONE
+    wanted = np.array(float_confidences(logits, 0.06, w_smooth, w_max))
+    delta = (keywords * (1.5 + (keywords + 1) / 2) + 1) / SCORE_ONE
+    low = np.maximum(wanted**keywords - delta, 0) ** (1 / keywords) - 1 / SCORE_ONE
+    high = (wanted**keywords + delta) ** (1 / keywords) + 1 / SCORE_ONE
+    assert np.all((low <= scores) & (scores <= high))
+    assert wanted.max() > 0.2, "the logits must reach scores that are not noise"
+
+
+@pytest.mark.parametrize("keywords", [1, 2, 4])
+def test_where_it_matters_scores_are_within_four_lsb_of_the_formulas(keywords: int) -> None:
+    logits = speech_like_logits(np.random.default_rng(keywords), 400, keywords + 1)
+    for word in range(1, keywords + 1):  # one word after the other, 350 ms each
+        logits[60 + 35 * word : 95 + 35 * word] //= 2
+        logits[60 + 35 * word : 95 + 35 * word, word] = 120
+    scores = Scorer(detector(keywords, 30, 200), 0.06, 10).push(logits)
+    wanted = np.array(float_confidences(logits, 0.06, 30, 200))
+    assert np.count_nonzero(wanted > 0.5) > 50
+    assert np.abs(scores - wanted * SCORE_ONE)[wanted > 0.5].max() <= 4
+
+
+@pytest.mark.parametrize(
+    ("keywords", "w_smooth", "w_max"), [(1, 30, 100), (2, 30, 100), (2, 1, 1), (2, 2, 3), (3, 4, 8)]
+)
+def test_scores_equal_plain_integers(keywords: int, w_smooth: int, w_max: int) -> None:
+    steps = 300 if keywords < 3 else 25
+    logits = speech_like_logits(np.random.default_rng(7), steps, keywords + 1)
+    logits[:4] = np.array([[127], [-128], [0], [1]])  # all labels alike
+    logits[5, 1:], logits[5, 0] = 127, -128
+    scores = Scorer(detector(keywords, w_smooth, w_max), 0.11, 10).push(logits)
+    assert scores.tolist() == integer_confidences(logits, 0.11, w_smooth, w_max)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    keywords=st.integers(1, 4),
+    w_smooth=st.integers(1, 40),
+    w_max=st.integers(1, 40),
+    cuts=st.lists(st.integers(0, 200), max_size=12),
+)
+def test_any_chunking_gives_the_same_scores_and_detections(
+    seed: int, keywords: int, w_smooth: int, w_max: int, cuts: list[int]
+) -> None:
+    logits = speech_like_logits(np.random.default_rng(seed), 200, keywords + 1)
+    config = detector(keywords, w_smooth, w_max, 250)
+    whole = Scorer(config, 0.05, 10).push(logits)
+    threshold = int(np.quantile(whole, 0.7))
+    scorer, decision = Scorer(config, 0.05, 10), Decision(threshold, config.refractory_steps(10))
+    parts, steps = [], []
+    for chunk in np.split(logits, sorted(cuts)):
+        parts.append(scorer.push(chunk))
+        steps += decision.push(parts[-1])
+    assert np.concatenate(parts).tolist() == whole.tolist()
+    assert steps == decide(whole, threshold, 25).tolist()
+
+
+def test_a_reset_scorer_starts_anew() -> None:
+    logits = speech_like_logits(np.random.default_rng(3), 150, 3)
+    scorer = Scorer(detector(2), 0.1, 10)
+    first = scorer.push(logits).tolist()
+    scorer.reset()
+    assert scorer.push(logits).tolist() == first
+
+
+def test_a_block_border_is_no_border() -> None:
+    """Longer than one vectorised pass: the scores around its end equal those of a scorer fed in other chunks."""
+    logits = speech_like_logits(np.random.default_rng(4), (1 << 16) + 500, 3)
+    whole = Scorer(detector(2), 0.05, 10).push(logits)
+    scorer = Scorer(detector(2), 0.05, 10)
+    parts = [scorer.push(logits[start : start + 9999]) for start in range(0, len(logits), 9999)]
+    assert np.array_equal(np.concatenate(parts), whole)
+
+
+def test_the_filler_alone_never_scores_and_a_sure_word_scores_one() -> None:
+    filler, word = [127, -128], [-128, 127]
+    scorer = Scorer(DetectorConfig("computer", ("filler", "computer"), 10, 20), 0.2, 10)
+    assert not scorer.push(np.array([filler] * 50, np.int8)).any()
+    rising = scorer.push(np.array([word] * 10, np.int8))
+    assert np.all(np.diff(rising) > 0)
+    assert rising[-1] == SCORE_ONE
+    after = scorer.push(np.array([filler] * 20, np.int8))
+    assert np.all(after[:19] == SCORE_ONE), "the maximum holds for max_frames"
+    assert after[19] < SCORE_ONE
+
+
+def test_every_word_must_be_heard() -> None:
+    """Two words of three labels: one word alone gives nothing, whichever it is."""
+    for word in (1, 2):
+        logits = np.full((100, 3), -128, np.int8)
+        logits[:, word] = 127
+        assert not Scorer(detector(2), 0.2, 10).push(logits).any()
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.lists(st.integers(0, SCORE_ONE), min_size=2, max_size=2), min_size=1, max_size=20))
+def test_the_root_is_the_largest_that_fits(maxima: list[list[int]]) -> None:
+    for (first, second), root in zip(maxima, confidence(np.array(maxima, np.int32)).tolist(), strict=True):
+        product = (first << 15) * second >> 15
+        assert power(root, 2) <= product
+        assert root == SCORE_ONE or power(root + 1, 2) > product
+        assert min(first, second) <= root <= max(first, second)
+
+
+@settings(max_examples=100, deadline=None)
+@given(values=st.lists(st.integers(0, 9), min_size=1, max_size=60), window=st.integers(1, 25))
+def test_sliding_maximum_is_the_maximum_of_each_window(values: list[int], window: int) -> None:
+    column = np.array([0] * (window - 1) + values, np.int32)[:, None]
+    wanted = [max(column[i : i + window, 0]) for i in range(len(values))]
+    assert sliding_maximum(column, window)[:, 0].tolist() == wanted
+
+
+@pytest.mark.parametrize(
+    ("scores", "refractory", "fired"),
+    [
+        ([], 0, []),
+        ([0, 0], 0, []),
+        ([5], 0, [0]),  # armed at the start; at the threshold is enough
+        ([9, 9, 9, 9], 0, [0]),  # no second detection without falling below in between
+        ([9, 0, 9, 0, 9], 0, [0, 2, 4]),
+        ([9, 0, 9, 9, 9], 3, [0, 3]),  # armed again, fires when the refractory period ends
+        ([9, 0, 9, 0, 0], 3, [0]),  # what lay wholly inside the refractory period is gone
+        ([9, 9, 9, 9, 0, 9], 2, [0, 5]),  # after the period but never below: not armed until it was
+        ([4, 9, 0, 0, 9], 3, [1, 4]),  # exactly refractory steps later
+        ([4, 9, 0, 0, 9], 4, [1]),
+    ],
+)
+def test_decisions(scores: list[int], refractory: int, fired: list[int]) -> None:
+    assert decide(np.array(scores, np.int32), 5, refractory).tolist() == fired
+    assert Decision(5, refractory).push(np.array(scores, np.int32)) == fired
+
+
+@settings(max_examples=200, deadline=None)
+@given(scores=st.lists(st.integers(0, 3), max_size=80), threshold=st.integers(0, 4), refractory=st.integers(0, 12))
+def test_decide_equals_the_definition(scores: list[int], threshold: int, refractory: int) -> None:
+    """A step fires when it is above, far enough from the last one, and some step since that one was below."""
+    fired: list[int] = []
+    for step, score in enumerate(scores):
+        armed = not fired or any(earlier < threshold for earlier in scores[fired[-1] + 1 : step])
+        if score >= threshold and armed and (not fired or step - fired[-1] >= refractory):
+            fired.append(step)
+    assert decide(np.array(scores, np.int32), threshold, refractory).tolist() == fired
+    assert Decision(threshold, refractory).push(np.array(scores, np.int32)) == fired
+
+
+def test_the_largest_threshold_never_fires() -> None:
+    ones = np.full(10, SCORE_ONE, np.int32)
+    assert decide(ones, SCORE_ONE, 0).tolist() == [0]
+    assert decide(ones, SCORE_ONE + 1, 0).tolist() == []
+
+
+def test_refractory_steps_last_at_least_the_period() -> None:
+    assert [detector(1, refractory_ms=ms).refractory_steps(30) for ms in (0, 1, 30, 31, 1000)] == [0, 1, 1, 2, 34]
+
+
+def test_a_table_starts_at_one_and_falls() -> None:
+    table = exp_table(0.03)
+    assert table.dtype == np.uint16
+    assert table.shape == (256,)
+    assert table[0] == SCORE_ONE
+    assert np.all(np.diff(table.astype(np.int32)) <= 0)
+    assert np.abs(table / SCORE_ONE - np.exp(-0.03 * np.arange(256))).max() <= 0.5 / SCORE_ONE
+    for scale in (0.0, -1.0, math.nan, math.inf):
+        with pytest.raises(ValueError, match=r"^logit_scale "):
+            exp_table(scale)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("phrase", " "),
+        ("phrase", "two\nlines"),
+        ("labels", ("filler",)),
+        ("labels", ("filler", "a", "a")),
+        ("labels", ("filler", "")),
+        ("labels", tuple("abcdefghijklmnopq")),
+        ("smooth_frames", 0),
+        ("smooth_frames", 1001),
+        ("max_frames", 0),
+        ("max_frames", 4001),
+        ("refractory_ms", -1),
+        ("refractory_ms", 60001),
+    ],
+)
+def test_a_bad_config_value_is_refused_by_name(field: str, value: object) -> None:
+    data: dict[str, object] = {"phrase": "hey", "labels": ["filler", "hey"]}
+    data[field] = list(value) if isinstance(value, tuple) else value
+    with pytest.raises(KwsError, match=f"^recipe.toml: {field} must "):
+        kws_config.load(DetectorConfig, data, "recipe.toml")
+
+
+@pytest.mark.parametrize(
+    ("point", "field"),
+    [
+        ((-1, 0.0, 0.0, "x"), "threshold"),
+        ((SCORE_ONE + 2, 0.0, 0.0, "x"), "threshold"),
+        ((1, math.nan, 0.0, "x"), "false_accepts_per_hour"),
+        ((1, -0.1, 0.0, "x"), "false_accepts_per_hour"),
+        ((1, 0.0, 1.1, "x"), "false_reject_rate"),
+    ],
+)
+def test_a_bad_operating_point_is_refused_by_name(point: tuple[int, float, float, str], field: str) -> None:
+    with pytest.raises(ValueError, match=f"^{field} must "):
+        OperatingPoint(*point)
+
+
+def test_logits_of_another_shape_are_refused() -> None:
+    scorer = Scorer(detector(2), 0.1, 10)
+    wrong: list[NDArray[Any]] = [np.zeros((3, 2), np.int8), np.zeros(3, np.int8), np.zeros((3, 3), np.int16)]
+    for logits in wrong:
+        with pytest.raises(ValueError, match=r"^logits must be int8"):
+            scorer.push(logits)
+
+
+def test_two_million_steps_in_seconds() -> None:
+    """Five and a half hours of audio: what one evaluation scores. Some 0.3 s; the bound is wide for a busy machine."""
+    logits = np.random.default_rng(0).integers(-128, 128, (2_000_000, 3), np.int8)
+    start = time.perf_counter()
+    scores = Scorer(detector(2), 0.05, 10).push(logits)
+    decide(scores, int(np.quantile(scores, 0.9)), 100)
+    assert time.perf_counter() - start < 5.0

@@ -1,0 +1,99 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from numpy.typing import NDArray
+
+from kws.audio import write_audio
+from kws.detect_files import detect_blocks, detect_file, json_line, text_line, threshold_q15, trailing_samples
+from kws.errors import KwsError
+from kws.model_file import KwsModel
+from kws.pipeline import Pipeline
+
+
+@pytest.fixture
+def take(tmp_path: Path, burst_sound: NDArray[np.int16]) -> Path:
+    write_audio(tmp_path / "take.flac", burst_sound)
+    return tmp_path / "take.flac"
+
+
+def test_every_burst_is_found_at_its_time(tone_model: KwsModel, take: Path, burst_times_s: tuple[float, ...]) -> None:
+    detections = detect_file(tone_model, take)
+    assert [detection.phrase for detection in detections] == ["beep"] * len(burst_times_s)
+    for detection, start_s in zip(detections, burst_times_s, strict=True):
+        assert start_s < detection.time_s < start_s + 0.2
+        assert detection.score >= 0.7
+
+
+@pytest.mark.parametrize("block_s", [0.013, 1.0, 60.0])
+def test_the_size_of_the_blocks_changes_nothing(tone_model: KwsModel, take: Path, block_s: float) -> None:
+    partials = list(detect_blocks(tone_model, take, block_s=block_s))
+    assert [found for partial in partials for found in partial.detections] == detect_file(tone_model, take)
+    heard = [partial.heard_s for partial in partials]
+    assert heard == sorted(heard)
+    assert heard[-1] == 12.0
+
+
+def test_it_is_the_pipelines_own_result(tone_model: KwsModel, take: Path, burst_sound: NDArray[np.int16]) -> None:
+    assert detect_file(tone_model, take, engine="graph") == Pipeline(tone_model, "graph").push(burst_sound)
+
+
+def test_other_rates_and_channels_find_the_same_bursts(
+    tone_model: KwsModel, take: Path, tmp_path: Path, burst_sound: NDArray[np.int16]
+) -> None:
+    import soxr
+
+    stereo = np.repeat(soxr.resample(burst_sound.astype(np.float32) / 32768, 16000, 44100)[:, None], 2, axis=1)
+    soundfile.write(tmp_path / "take.ogg", stereo, 44100)
+    expected = [detection.time_s for detection in detect_file(tone_model, take)]
+    found = [detection.time_s for detection in detect_file(tone_model, tmp_path / "take.ogg")]
+    np.testing.assert_allclose(found, expected, atol=0.031)
+
+
+def test_a_word_at_the_very_end_is_found(tone_model: KwsModel, take: Path, tmp_path: Path) -> None:
+    """Too short a burst to fill the smoothing window by itself: only the silence after it completes its steps."""
+    burst = np.zeros(8000, np.int16)
+    burst[-1440:] = 6000 * np.sin(2 * np.pi * np.arange(1440) / 16)
+    write_audio(tmp_path / "end.wav", burst)
+    assert not Pipeline(tone_model, threshold=threshold_q15(tone_model, 0.8)).push(burst)
+    assert len(detect_file(tone_model, tmp_path / "end.wav", threshold=0.8)) == 1
+
+
+def test_the_silence_fed_after_the_end_covers_latency_and_smoothing(tone_model: KwsModel) -> None:
+    # 25 ms window, no declared latency, 10 steps of smoothing at 10 ms.
+    assert trailing_samples(tone_model) == 400 + 10 * 160
+
+
+def test_the_threshold_replaces_the_models(tone_model: KwsModel, take: Path) -> None:
+    assert threshold_q15(tone_model, None) == tone_model.threshold
+    assert threshold_q15(tone_model, 0.25) == 8192
+    assert detect_file(tone_model, take, threshold=1.0) == []
+    first = detect_file(tone_model, take, threshold=0.9)[0]
+    assert first.time_s > detect_file(tone_model, take, threshold=0.3)[0].time_s
+
+
+def test_json_is_one_object_per_line(tone_model: KwsModel, take: Path) -> None:
+    detection = detect_file(tone_model, take)[0]
+    line = json_line(take, detection, tone_model)
+    assert "\n" not in line
+    data = json.loads(line)
+    assert list(data) == ["file", "phrase", "time_s", "score", "threshold"]
+    assert data["file"] == str(take)
+    assert data["time_s"] == pytest.approx(detection.time_s, abs=1e-4)
+    assert data["score"] == pytest.approx(detection.score, abs=1e-6)
+    assert data["threshold"] == pytest.approx(0.7, abs=1e-4)
+    assert json.loads(json_line(take, detection, tone_model, 0.5))["threshold"] == 0.5
+
+
+def test_text_names_file_time_phrase_and_score(tone_model: KwsModel, take: Path) -> None:
+    detection = detect_file(tone_model, take)[0]
+    line = text_line(take, detection, tone_model)
+    assert line.startswith(f"{take}: ")
+    assert f"{detection.time_s:.2f} s  beep  score {detection.score:.3f}" in line
+
+
+def test_an_unreadable_file_is_one_sentence(tone_model: KwsModel, tmp_path: Path) -> None:
+    with pytest.raises(KwsError, match="does not exist"):
+        detect_file(tone_model, tmp_path / "none.wav")
