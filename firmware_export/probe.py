@@ -42,12 +42,13 @@ def _syllables(rng: np.random.Generator) -> NDArray[np.float64]:
     phase = 2 * np.pi * np.cumsum(pitch_hz) / RATE_HZ
     formants_hz = [rng.uniform(low, high) * (1 + 0.2 * np.sin(2 * np.pi * rng.uniform(1, 4) * time))
                    for low, high in ((300, 900), (900, 2400), (2400, 3600))]  # fmt: skip
-    voice = np.zeros(RATE_HZ)
+    voice: NDArray[np.float64] = np.zeros(RATE_HZ)
     for harmonic in range(1, 40):
         gain = sum(np.exp(-(((harmonic * pitch_hz - formant) / 150.0) ** 2)) for formant in formants_hz)
         voice += gain * np.sin(harmonic * phase)
     envelope = np.clip(np.sin(2 * np.pi * rng.uniform(2, 4) * time + rng.uniform(0, 6)), 0, 1)
-    return voice * envelope * _amplitude(rng, 6, 14) + rng.standard_normal(RATE_HZ) * _amplitude(rng, 0, 6)
+    loud: NDArray[np.float64] = voice * envelope * _amplitude(rng, 6, 14)
+    return loud + rng.standard_normal(RATE_HZ) * _amplitude(rng, 0, 6)
 
 
 def _sweep(rng: np.random.Generator) -> NDArray[np.float64]:

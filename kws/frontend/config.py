@@ -6,9 +6,9 @@ from dataclasses import dataclass
 LFBE_FRACTION_BITS = 9
 """An LFBE value is an int16 holding log2(band energy) in Q6.9: ``value / 512`` is log2 of the energy, floored at 0.
 
-The energy is sum(weight * |X|^2) over a band's FFT bins, X the DFT of the int16 samples under a periodic Hann window (no
-other scaling), the weights triangles of height 1 on HTK's mel scale (``librosa.filters.mel(htk=True, norm=None)``). So
-full scale is near 46 * 512 and digital silence is 0."""
+The energy is sum(weight * |X|^2) over a band's FFT bins, X the DFT of the int16 samples under a periodic Hann window
+(no other scaling), the weights triangles of height 1 on HTK's mel scale (``librosa.filters.mel(htk=True, norm=None)``).
+So full scale is near 46 * 512 and digital silence is 0."""
 
 
 @dataclass(frozen=True)

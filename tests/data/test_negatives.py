@@ -53,7 +53,7 @@ def test_a_german_phrase_needs_no_dictionary() -> None:
 
 def test_homophones_and_texts_that_hold_the_phrase_are_heard() -> None:
     ear = negatives.Ear("computer", [EN_US, EN_GB])
-    said = ["computer", "Computers", "compute her", "the supercomputer broke", "my COMPUTER, please", "kompewter"]
+    said = ["computer", "Computers", "compute her", "the supercomputer broke", "my COMPUTER, please", "compewter"]
     assert ear.without_phrase(said) == []
     unlike = ["commuter", "compute", "a cup of tea", "complete"]
     assert ear.without_phrase([*unlike, *unlike]) == unlike
@@ -63,7 +63,7 @@ def test_homophones_and_texts_that_hold_the_phrase_are_heard() -> None:
 PHRASES = st.lists(st.sampled_from(sentences.words("en")), min_size=1, max_size=3).map(" ".join)
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(PHRASES)
 @example("computer")
 @example("hey hey")
@@ -73,9 +73,10 @@ def test_the_phrase_is_in_no_negative(phrase: str) -> None:
     found = _find(text, count=30)
     pattern = re.compile(rf"(?<!\w){re.escape(text)}(?!\w)", re.IGNORECASE)
     target = _sound(text)
-    for negative in (*found.near, *found.parts, *found.order):
+    every = [*found.near, *found.parts, *found.order]
+    for negative, spoken in zip(every, espeak.phonemes(every, EN_US), strict=True):
         assert not pattern.search(negative)
-        assert phonetics.distance_within(target, _sound(negative)) > 0.0
+        assert phonetics.distance_within(target, phonetics.segments(spoken)) > 0.0
     held = [f"Well, {text}, now.", f"{text.upper()}!", "the river"]
     assert negatives.Ear(text, [EN_US]).without_phrase(held) in (["the river"], [])
 

@@ -1,0 +1,255 @@
+"""The command line: parse, call the library, print. Every failure of the user's input ends with status 2."""
+
+import errno
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any, Never
+
+import click
+
+from kws import __version__
+from kws.errors import KwsError
+
+EXTRAS = {
+    "torch": "train",
+    "matplotlib": "train",
+    "espeakng_loader": "synth",
+    "ai_edge_litert": "export",
+    "tflite_micro": "export",
+    "flatbuffers": "export",
+    "onnx": "export",
+    "onnxruntime": "export",
+}
+FILE = click.Path(path_type=Path)
+ENGINE = click.option(
+    "--engine",
+    type=click.Choice(["auto", "c", "graph"]),
+    default="auto",
+    show_default=True,
+    help="auto: the compiled C99 runtime where it was built, numpy otherwise; the numbers are the same.",
+)
+THRESHOLD = click.option(
+    "--threshold", type=click.FloatRange(0.0, 1.0), help="Confidence to fire at, instead of the model's own."
+)
+
+
+def main() -> None:
+    """Run ``kws``; turn what users can cause into one sentence on standard error and status 2."""
+    try:
+        command(standalone_mode=False)
+    except KwsError as error:
+        _fail(str(error))
+    except click.exceptions.Abort:
+        sys.exit(130)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(2)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except ModuleNotFoundError as error:
+        package = (error.name or "").split(".")[0]
+        if package not in EXTRAS:
+            raise
+        _fail(f"this command needs {package}, which is not installed; run: pip install 'kws[{EXTRAS[package]}]'")
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EACCES, errno.EROFS, errno.EDQUOT):
+            raise
+        _fail(f"{error.filename or 'a file'}: cannot be written ({error.strerror}); free space or choose another place")
+
+
+def _fail(sentence: str) -> Never:
+    print("kws: " + sentence, file=sys.stderr)
+    sys.exit(2)
+
+
+def _print_json(data: Any) -> None:
+    print(json.dumps(data, ensure_ascii=False), flush=True)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(__version__, prog_name="kws")
+def command() -> None:
+    """Say a phrase, get a wake-word detector that is the same numbers everywhere.
+
+    Start with:  kws quickstart "hey marvin"
+    """
+
+
+@command.command()
+@click.argument("phrase", default="computer")
+@click.option("--out", type=FILE, help="Directory for everything that is made.  [default: out/PHRASE]")
+@click.option("--real", type=FILE, help="Directory with a manifest.csv of real recordings to evaluate on.")
+@click.option("--recipe", type=FILE, help="TOML recipe to use instead of the defaults (its phrase must be PHRASE).")
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="The same seed, the same model.")
+@click.option("--json", "as_json", is_flag=True, help="Print the closing table as JSON.")
+def quickstart(phrase: str, out: Path | None, real: Path | None, recipe: Path | None, seed: int, as_json: bool) -> None:
+    """From PHRASE's text alone to a verified detector: synthesize, train, quantize, export, evaluate."""
+    from kws.quickstart import Options, run
+
+    summary = run(Options(phrase=phrase, out=out, real=real, recipe=recipe, seed=seed))
+    if as_json:
+        _print_json(summary.to_data())
+    else:
+        click.echo(summary.text())
+
+
+@command.command()
+@click.argument("phrase", required=False)
+@click.option("--out", type=FILE, help="Directory for the clips and their manifest.csv.")
+@click.option("--recipe", type=FILE, help="TOML recipe whose [synthesis] settings to use.")
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
+@click.option("--list-voices", is_flag=True, help="List the voices found on this machine and stop.")
+def synth(phrase: str | None, out: Path | None, recipe: Path | None, seed: int, list_voices: bool) -> None:
+    """Speak PHRASE and its near misses in many voices; write clips and a manifest."""
+    from kws.data.synthesis.config import SynthesisConfig
+    from kws.data.synthesis.corpus import synthesize
+    from kws.data.synthesis.voices import describe_voices
+
+    if list_voices:
+        for line in describe_voices():
+            click.echo(line)
+        return
+    config = SynthesisConfig()
+    if recipe is not None:
+        from kws.recipe import load_recipe
+
+        loaded = load_recipe(recipe)
+        config, phrase = loaded.synthesis, phrase or loaded.phrase
+    if not phrase:
+        raise click.UsageError("give a phrase to speak, for example: kws synth 'hey marvin' --out clips")
+    if out is None:
+        raise click.UsageError("give --out DIRECTORY for the clips")
+    click.echo(synthesize(config, phrase, out, seed))
+
+
+@command.command()
+@click.argument("recipe", type=FILE)
+@click.option("--out", type=FILE, help="Directory for checkpoints and the model.  [default: out/PHRASE]")
+def train(recipe: Path, out: Path | None) -> None:
+    """Train the detector that RECIPE (a TOML file) describes; resumes where it stopped."""
+    from kws.quickstart import train_recipe
+    from kws.recipe import load_recipe
+
+    click.echo(train_recipe(load_recipe(recipe), out))
+
+
+@command.command()
+@click.argument("model", type=FILE)
+@click.option("--manifest", type=FILE, required=True, help="manifest.csv of labelled recordings, or its directory.")
+@click.option("--split", "splits", multiple=True, default=("test",), show_default=True, help="May be repeated.")
+@click.option("--noise-snr-db", type=float, help="Mix the split's own noise recordings in at this ratio.")
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of noise and bootstrap.")
+@click.option("--plot", type=FILE, help="Write the DET curve to this PNG.")
+@click.option("--json", "as_json", is_flag=True)
+@ENGINE
+@THRESHOLD
+def evaluate(
+    model: Path,
+    manifest: Path,
+    splits: tuple[str, ...],
+    noise_snr_db: float | None,
+    seed: int,
+    plot: Path | None,
+    as_json: bool,
+    engine: str,
+    threshold: float | None,
+) -> None:
+    """Measure MODEL.kws on streams of recordings: FRR, false accepts per hour, latency, DET curve."""
+    from kws.evaluate.report import evaluate as run
+    from kws.evaluate.report import plot_det
+    from kws.model_file import load
+
+    path = manifest / "manifest.csv" if manifest.is_dir() else manifest
+    result = run(load(model), path, splits, engine, threshold, noise_snr_db, seed)
+    if plot is not None:
+        plot_det([result], plot)
+    if as_json:
+        _print_json(result.to_data())
+    else:
+        click.echo(result.table())
+
+
+@command.command()
+@click.argument("model", type=FILE)
+@click.argument("files", type=FILE, nargs=-1, required=True)
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+@ENGINE
+@THRESHOLD
+def detect(model: Path, files: tuple[Path, ...], as_json: bool, engine: str, threshold: float | None) -> None:
+    """Find the wake word in FILES: WAV, FLAC, OGG, Opus or MP3, any rate, any number of channels."""
+    from kws.detect_files import detect_file, json_line, text_line
+    from kws.model_file import load
+
+    loaded = load(model)
+    for file in files:
+        for detection in detect_file(loaded, file, engine, threshold):
+            click.echo((json_line if as_json else text_line)(file, detection, loaded, threshold))
+
+
+@command.command()
+@click.argument("model", type=FILE, required=False)
+@click.option("--device", help="Name (or part of it) or number of the input device.  [default: the system's]")
+@click.option("--list-devices", is_flag=True, help="List the microphones and stop.")
+@click.option("--seconds", type=click.FloatRange(0, min_open=True), help="Stop by itself after this time.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+@ENGINE
+@THRESHOLD
+def listen(
+    model: Path | None,
+    device: str | None,
+    list_devices: bool,
+    seconds: float | None,
+    as_json: bool,
+    engine: str,
+    threshold: float | None,
+) -> None:
+    """Listen to the microphone; show the level and every detection."""
+    from kws.live.listen import listen as run
+    from kws.live.microphone import list_devices as devices
+    from kws.model_file import load
+
+    if list_devices:
+        for line in devices():
+            click.echo(line)
+        return
+    if model is None:
+        raise click.UsageError("give the model to listen with, for example: kws listen out/computer/computer.kws")
+    run(load(model), device=device, as_json=as_json, engine=engine, threshold=threshold, seconds=seconds)
+
+
+@command.command()
+@click.argument("model", type=FILE)
+@click.option("--to", "target", type=click.Choice(["tflite", "onnx", "c", "all"]), default="all", show_default=True)
+@click.option("--out", type=FILE, help="Directory for what is written.  [default: beside the model]")
+@click.option("--verify-seconds", type=click.FloatRange(1), default=60.0, show_default=True)
+@click.option("--json", "as_json", is_flag=True)
+def export(model: Path, target: str, out: Path | None, verify_seconds: float, as_json: bool) -> None:
+    """Write what a device runs, and prove it equal to the graph on every engine there is."""
+    from firmware_export.export import export as run
+    from kws.model_file import load
+
+    report = run(load(model), model.stem, target, out or model.parent, verify_seconds)
+    if as_json:
+        _print_json(report.to_data())
+    else:
+        click.echo(report.text())
+
+
+@command.command()
+@click.argument("model", type=FILE)
+@click.option("--json", "as_json", is_flag=True)
+def info(model: Path, as_json: bool) -> None:
+    """Say what MODEL.kws is: phrase, size, work, operating points, what it learned from."""
+    from kws.info import describe, text
+    from kws.model_file import load
+
+    data = describe(load(model))
+    if as_json:
+        _print_json(data)
+    else:
+        click.echo(text(data))

@@ -1,0 +1,1 @@
+"""Clips, manifests, synthesis and augmentation."""

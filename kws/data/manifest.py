@@ -1,0 +1,220 @@
+"""One manifest format for every clip: a CSV file, paths relative to it (described in docs/manifest.md)."""
+
+import csv
+import io
+import json
+import math
+import os
+import re
+import unicodedata
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from kws.errors import KwsError
+from kws.files import replace_file
+
+REQUIRED = ("path", "split", "label", "speaker", "source", "licence", "duration_s", "kw_start_s", "kw_end_s", "n_utts")
+COLUMNS = (*REQUIRED, "text", "words")
+SPLITS = ("train", "dev", "test")
+NEAR_PHRASE = "neg_phrase"
+SPEECH = "neg_speech"
+RESERVED = frozenset({NEAR_PHRASE, SPEECH, "neg_word", "noise", "music", "rir", "array"})
+"""Labels with a meaning of their own; a phrase never gets one of them as its slug."""
+
+
+@dataclass(frozen=True)
+class Word:
+    """One spoken word and where it stands in its clip, in seconds."""
+
+    text: str
+    start_s: float
+    end_s: float
+
+
+@dataclass(frozen=True)
+class Clip:
+    """One audio file: what is said in it, by whom, where it came from and on which terms."""
+
+    path: str
+    split: str
+    label: str
+    speaker: str
+    source: str
+    licence: str
+    duration_s: float
+    kw_start_s: float | None = None
+    kw_end_s: float | None = None
+    n_utts: int = 1
+    text: str = ""
+    words: tuple[Word, ...] = ()
+
+
+def slug(text: str) -> str:
+    """Return the label of a phrase: its letters and digits in lower case, everything between them one underscore.
+
+    Raises:
+        KwsError: the text has no letter and no digit.
+
+    >>> slug("Smart mirror"), slug("  Hé, Jürgen! "), slug("noise")
+    ('smart_mirror', 'hé_jürgen', 'phrase_noise')
+    """
+    plain = unicodedata.normalize("NFC", unicodedata.normalize("NFKC", text).casefold())
+    kept = "".join(character if unicodedata.category(character)[0] in "LMN" else " " for character in plain)
+    label = "_".join(kept.split())
+    if not re.search(r"\w", label):
+        raise KwsError(f"phrase {text!r}: it has no letter and no digit; give a phrase that can be spoken")
+    return f"phrase_{label}" if label in RESERVED else label
+
+
+def read(path: Path) -> list[Clip]:
+    """Read the manifest at ``path``; every clip's ``path`` comes back absolute.
+
+    Raises:
+        KwsError: the file, a column, a row or a value is wrong; the sentence names file and line.
+    """
+    path = Path(path)
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            return _read_rows(file, path)
+    except OSError as error:
+        raise KwsError(f"{path}: cannot be read ({error.strerror}); give the path of a manifest") from error
+    except UnicodeDecodeError as error:
+        raise KwsError(f"{path}: is not a text file; give a CSV manifest in UTF-8") from error
+
+
+def write(clips: Iterable[Clip], path: Path) -> None:
+    """Write ``clips`` to the manifest at ``path``, paths relative to it; an old manifest is replaced at once or kept.
+
+    Raises:
+        KwsError: a clip lies outside the manifest's folder, a value is not allowed, or the disk is full.
+    """
+    path = Path(path)
+    folder = Path(os.path.abspath(path.parent))
+    rows = [_row(clip, folder, path) for clip in clips]
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    writer.writerows(rows)
+    replace_file(path, text.getvalue().encode())
+
+
+def _read_rows(file: Any, path: Path) -> list[Clip]:
+    reader = csv.reader(file, strict=True)
+    try:
+        header = next(reader, [])
+        _check_header(header, path)
+        folder = Path(os.path.abspath(path.parent))
+        clips = []
+        for row in reader:
+            where = f"{path}, line {reader.line_num}"
+            if len(row) != len(header):
+                raise KwsError(f"{where}: has {len(row)} values, the header names {len(header)}; correct that line")
+            clips.append(_clip(dict(zip(header, row, strict=True)), folder, where))
+        return clips
+    except csv.Error as error:
+        raise KwsError(f"{path}, line {reader.line_num}: is not valid CSV ({error}); correct that line") from error
+
+
+def _check_header(header: list[str], path: Path) -> None:
+    if not header:
+        raise KwsError(f"{path}: the file is empty; its first line must name the columns {', '.join(REQUIRED)}")
+    for name in header:
+        if name not in COLUMNS:
+            raise KwsError(f"{path}, line 1: unknown column {name!r}; the columns are {', '.join(COLUMNS)}")
+        if header.count(name) > 1:
+            raise KwsError(f"{path}, line 1: column {name!r} stands there twice; remove one")
+    for name in REQUIRED:
+        if name not in header:
+            raise KwsError(f"{path}, line 1: column {name!r} is missing; add it")
+
+
+def _clip(row: dict[str, str], folder: Path, where: str) -> Clip:
+    if row["split"] not in SPLITS:
+        raise KwsError(f"{where}: split is {row['split']!r}; it must be one of {', '.join(SPLITS)}")
+    if not row["label"]:
+        raise KwsError(f"{where}: label is empty; name what is said, or noise")
+    duration_s = _number(row["duration_s"], "duration_s", where)
+    start_s, end_s = (_number(row[name], name, where) for name in ("kw_start_s", "kw_end_s"))
+    _check_span(start_s, end_s, where)
+    count = row["n_utts"] or "1"
+    if not re.fullmatch(r"[0-9]{1,9}", count):
+        raise KwsError(f"{where}: n_utts is {count!r}; it must be a whole number")
+    return Clip(
+        path=str(_audio_path(row["path"], folder, where)),
+        split=row["split"],
+        label=row["label"],
+        speaker=row["speaker"],
+        source=row["source"],
+        licence=row["licence"],
+        duration_s=0.0 if duration_s is None else duration_s,
+        kw_start_s=start_s,
+        kw_end_s=end_s,
+        n_utts=int(count),
+        text=row.get("text", ""),
+        words=_words(row.get("words", ""), where),
+    )
+
+
+def _check_span(start_s: float | None, end_s: float | None, where: str) -> None:
+    if (start_s is None) != (end_s is None):
+        raise KwsError(f"{where}: kw_start_s and kw_end_s must both be given or both be empty")
+    if start_s is not None and end_s is not None and end_s < start_s:
+        raise KwsError(f"{where}: kw_end_s ({end_s:g}) is before kw_start_s ({start_s:g}); correct them")
+
+
+def _audio_path(text: str, folder: Path, where: str) -> Path:
+    parts = PurePosixPath(text).parts
+    if not text.strip() or "\0" in text or not parts:
+        raise KwsError(f"{where}: path is empty; name the audio file, relative to the manifest")
+    if ".." in parts or "\\" in text:
+        raise KwsError(f"{where}: path {text!r} must lie below the manifest's folder and use '/', without '..'")
+    return folder / text
+
+
+def _number(text: str, name: str, where: str) -> float | None:
+    """Return seconds, or None for an empty cell."""
+    if not text.strip():
+        return None
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value) or value < 0.0:
+        raise KwsError(f"{where}: {name} is {text!r}; it must be a number of seconds, at least 0, or empty")
+    return value
+
+
+def _words(text: str, where: str) -> tuple[Word, ...]:
+    if not text:
+        return ()
+    try:
+        words = tuple(Word(str(item[0]), *(float(value) for value in item[1:])) for item in json.loads(text))
+    except (ValueError, TypeError, KeyError, IndexError) as error:
+        raise KwsError(f'{where}: words must be a JSON list such as [["hey", 0.12, 0.31]]; correct it') from error
+    for word in words:
+        if not (0.0 <= word.start_s <= word.end_s < math.inf):
+            raise KwsError(f"{where}: word {word.text!r} ends before it starts or outside the clip; correct its times")
+    return words
+
+
+def _row(clip: Clip, folder: Path, path: Path) -> list[str]:
+    place = Path(os.path.normpath(folder / clip.path))
+    if not place.is_relative_to(folder) or place == folder:
+        raise KwsError(f"{path}: the clip {clip.path} does not lie below the manifest's folder; move one of them")
+    words = [[word.text, round(word.start_s, 4), round(word.end_s, 4)] for word in clip.words]
+    row = [
+        place.relative_to(folder).as_posix(),
+        *(clip.split, clip.label, clip.speaker, clip.source, clip.licence),
+        *(_decimal(value) for value in (clip.duration_s, clip.kw_start_s, clip.kw_end_s)),
+        str(clip.n_utts),
+        clip.text,
+        json.dumps(words, ensure_ascii=False, separators=(",", ":")) if words else "",
+    ]
+    _clip(dict(zip(COLUMNS, row, strict=True)), folder, str(path))
+    return row
+
+
+def _decimal(value: float | None) -> str:
+    return "" if value is None else f"{value:.4f}".rstrip("0").rstrip(".")

@@ -1,0 +1,224 @@
+"""A whole corpus for a phrase: FLAC clips under SPLIT/LABEL/ and manifest.csv, written last."""
+
+import hashlib
+import io
+import json
+import multiprocessing
+import os
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import soundfile
+from numpy.typing import NDArray
+
+from kws import progress
+from kws.config import to_data
+from kws.data import manifest
+from kws.data.manifest import Clip, Word
+from kws.data.synthesis import espeak
+from kws.data.synthesis.config import SynthesisConfig
+from kws.data.synthesis.plan import Job, plan
+from kws.data.synthesis.timing import frame_energies, loud_span
+from kws.data.synthesis.voice import SAMPLE_RATE_HZ, Utterance, Voice
+from kws.data.synthesis.voices import find_voices
+from kws.errors import KwsError
+from kws.files import replace_file, unwritable
+
+MARKER = "synthesis.json"
+MANIFEST = "manifest.csv"
+FORMAT = 1
+"""Raised when the same config and seed begin to give other clips."""
+_CHUNK = 40
+_Result = tuple[int, list[Clip | str]]
+_Work = Callable[[Sequence[Job]], list[Clip | str]]
+_Map = Callable[[_Work, Sequence[Sequence[Job]]], Iterable[_Result]]
+_FAILURES_ALLOWED = 0.02
+
+
+def synthesize(config: SynthesisConfig, phrase: str, directory: Path, seed: int, processes: int | None = None) -> Path:
+    """Make the corpus of ``phrase`` in ``directory`` and return the path of its manifest.
+
+    The same arguments, voices and espeak-ng give the same bytes, whatever the number of processes. A directory that
+    already holds this very corpus is left as it is.
+
+    Args:
+        config: what to say and who says it.
+        phrase: the wake phrase, as written.
+        directory: a new or empty directory, or one with this corpus.
+        seed: of everything that is drawn.
+        processes: how many to speak with; by default one for each processor, at most 8.
+
+    Raises:
+        KwsError: the phrase cannot be spoken, a voice is missing or fails, the directory holds something else, or
+            the disk is full.
+    """
+    directory = Path(directory)
+    voices = find_voices(config)
+    marker = _marker(config, phrase, seed, voices)
+    if _is_complete(directory, marker):
+        print(f"{directory}: already holds these clips of {phrase!r}; they are used as they are", file=sys.stderr)
+        return directory / MANIFEST
+    jobs = plan(config, phrase, voices, seed)
+    replace_file(_made(directory) / MARKER, marker)
+    for folder in sorted({(directory / job.path).parent for job in jobs}):
+        _made(folder)
+    with progress.bar(f"Speaking {phrase!r} and what is not it", len(jobs)) as advance:
+        clips = _speak_all(jobs, directory, processes or min(8, os.cpu_count() or 1), advance)
+    manifest.write(clips, directory / MANIFEST)
+    return directory / MANIFEST
+
+
+def _marker(config: SynthesisConfig, phrase: str, seed: int, voices: Sequence[Voice]) -> bytes:
+    """Return what the marker file holds: everything that decides the clips."""
+    names = hashlib.sha256("\n".join(voice.speaker for voice in voices).encode()).hexdigest()[:16]
+    data = {
+        "format": FORMAT,
+        "phrase": phrase,
+        "seed": seed,
+        "espeak": espeak.version(),
+        "voices": names,
+        "config": to_data(config),
+    }
+    return (json.dumps(data, indent=1, ensure_ascii=False) + "\n").encode()
+
+
+def _is_complete(directory: Path, marker: bytes) -> bool:
+    """Whether the directory already holds the corpus; raise ``KwsError`` when it holds anything else."""
+    try:
+        names = {path.name for path in directory.iterdir() if not path.name.startswith(".")}
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        raise KwsError(f"{directory}: cannot be used ({error.strerror}); name a directory for the clips") from error
+    if not names:
+        return False
+    if MARKER not in names:
+        raise KwsError(f"{directory}: holds other files; name a new or empty directory for the clips")
+    if (directory / MARKER).read_bytes() != marker:
+        raise KwsError(
+            f"{directory}: holds clips of another phrase, seed, config or set of voices; "
+            "delete it or name another directory"
+        )
+    return MANIFEST in names
+
+
+def _made(folder: Path) -> Path:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise unwritable(folder, error) from error
+    return folder
+
+
+def _speak_all(jobs: Sequence[Job], directory: Path, processes: int, advance: progress.Advance) -> list[Clip]:
+    chunks = [jobs[start : start + _CHUNK] for start in range(0, len(jobs), _CHUNK)]
+    work = partial(_speak_chunk, directory)
+    results: dict[int, list[Clip | str]] = {}
+    with _mapper(min(processes, len(chunks))) as mapper:
+        for index, made in mapper(work, chunks):
+            results[index] = made
+            advance(len(made))
+    every = [result for index in sorted(results) for result in results[index]]
+    failures = [result for result in every if isinstance(result, str)]
+    if len(failures) > _FAILURES_ALLOWED * len(jobs):
+        raise KwsError(f"{len(failures)} of {len(jobs)} clips could not be spoken; the first: {failures[0]}")
+    return [result for result in every if isinstance(result, Clip)]
+
+
+@contextmanager
+def _mapper(processes: int) -> Iterator[_Map]:
+    """Give a function that works on chunks, in this process or in others, and yields (index, result) as they come."""
+    if processes <= 1:
+        yield lambda work, chunks: ((index, work(chunk)) for index, chunk in enumerate(chunks))
+        return
+    # Spawned, not forked: torch or a sound library may have threads in this process.
+    pool = ProcessPoolExecutor(processes, mp_context=multiprocessing.get_context("spawn"))
+    try:
+        yield partial(_unordered, pool)
+    except BrokenProcessPool as error:
+        raise KwsError(
+            "the speaking processes ended unexpectedly; in a script, call this below if __name__ == '__main__', "
+            "or pass processes=1"
+        ) from error
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _unordered(pool: ProcessPoolExecutor, work: _Work, chunks: Sequence[Sequence[Job]]) -> Iterator[_Result]:
+    pending: dict[Future[list[Clip | str]], int] = {pool.submit(work, chunk): i for i, chunk in enumerate(chunks)}
+    while pending:
+        done, _ = wait(pending, return_when=FIRST_COMPLETED)
+        for future in done:
+            yield pending.pop(future), future.result()
+
+
+def _speak_chunk(directory: Path, jobs: Sequence[Job]) -> list[Clip | str]:
+    """Speak and write the jobs; what a voice could not say is given as its sentence."""
+    made: list[Clip | str] = []
+    for job in jobs:
+        try:
+            utterance = job.voice.say(job.text, job.style)
+        except KwsError as error:
+            made.append(str(error))
+        else:
+            made.append(_write(job, placed(utterance, job.margins_ms, job.peak_dbfs), directory))
+    return made
+
+
+def placed(utterance: Utterance, margins_ms: tuple[float, float], peak_dbfs: float) -> Utterance:
+    """Return the utterance cut or padded to these margins of silence before and after, at this peak level.
+
+    >>> loud = Utterance(np.full(1600, 9, dtype=np.int16), (Word("a", 0.0, 0.1),))
+    >>> moved = placed(loud, (100.0, 50.0), -6.0)
+    >>> len(moved.samples), int(moved.samples.max()), moved.words[0].start_s
+    (4000, 16422, 0.1)
+    """
+    samples = utterance.samples.astype(np.float32)
+    duration_s = len(samples) / SAMPLE_RATE_HZ
+    span = loud_span(frame_energies(samples, SAMPLE_RATE_HZ), 0.0, duration_s, floor_db=50.0)
+    begin, end = (round(moment * SAMPLE_RATE_HZ) for moment in span or (0.0, duration_s))
+    before, after = (round(margin * SAMPLE_RATE_HZ / 1000.0) for margin in margins_ms)
+    peak = max(1.0, float(np.abs(samples).max()))
+    loud = np.rint(samples[begin:end] * (32767.0 * 10.0 ** (peak_dbfs / 20.0) / peak)).astype(np.int16)
+    shift_s = (before - begin) / SAMPLE_RATE_HZ
+    first_s, last_s = before / SAMPLE_RATE_HZ, (before + len(loud)) / SAMPLE_RATE_HZ
+    words = []
+    for word in utterance.words:
+        start, stop = (min(max(moment + shift_s, first_s), last_s) for moment in (word.start_s, word.end_s))
+        words.append(Word(word.text, round(start, 4), round(stop, 4)))
+    return Utterance(np.concatenate([_silence(before), loud, _silence(after)]), tuple(words))
+
+
+def _silence(samples: int) -> NDArray[np.int16]:
+    return np.zeros(samples, dtype=np.int16)
+
+
+def _write(job: Job, utterance: Utterance, directory: Path) -> Clip:
+    """Write the clip; it needs no renaming, because the manifest that names it comes last."""
+    encoded = io.BytesIO()
+    soundfile.write(encoded, utterance.samples, SAMPLE_RATE_HZ, format="FLAC", subtype="PCM_16")
+    path = directory / job.path
+    try:
+        path.write_bytes(encoded.getvalue())
+    except OSError as error:
+        raise unwritable(path, error) from error
+    phrase = utterance.words[slice(*job.phrase_words)] if job.phrase_words else ()
+    return Clip(
+        path=job.path,
+        split=job.split,
+        label=job.label,
+        speaker=job.voice.speaker,
+        source=job.voice.source,
+        licence=job.voice.licence,
+        duration_s=len(utterance.samples) / SAMPLE_RATE_HZ,
+        kw_start_s=phrase[0].start_s if phrase else None,
+        kw_end_s=phrase[-1].end_s if phrase else None,
+        text=job.text,
+        words=utterance.words,
+    )

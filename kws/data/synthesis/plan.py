@@ -1,0 +1,200 @@
+"""What is said by whom and how: every clip of a corpus, drawn beforehand from one seed."""
+
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from kws.data import negatives, sentences
+from kws.data.manifest import NEAR_PHRASE, SPEECH, SPLITS, slug
+from kws.data.synthesis import espeak
+from kws.data.synthesis.config import SynthesisConfig
+from kws.data.synthesis.speakers import MAIN_ACCENTS, partition
+from kws.data.synthesis.voice import EMPHASES, Style, Voice, has_phonemes, split_words
+from kws.errors import KwsError
+
+
+@dataclass(frozen=True)
+class Job:
+    """One clip to make. ``phrase_words`` says which words of the text are the phrase (first, past the last)."""
+
+    path: str
+    split: str
+    label: str
+    text: str
+    phrase_words: tuple[int, int] | None
+    voice: Voice
+    style: Style
+    margins_ms: tuple[float, float]
+    peak_dbfs: float
+
+
+@dataclass(frozen=True)
+class Line:
+    """A text to say, its label, and which of its words are the phrase."""
+
+    text: str
+    label: str
+    phrase_words: tuple[int, int] | None = None
+
+
+def plan(config: SynthesisConfig, phrase: str, voices: Sequence[Voice], seed: int) -> list[Job]:
+    """Return every clip of the corpus, positives first, split by split; the same arguments give the same plan.
+
+    Raises:
+        KwsError: the phrase cannot be spoken or is too long, the voices are too few to hold some out, or there is
+            nothing to say that does not hold the phrase.
+    """
+    rng = np.random.default_rng(seed)
+    identifiers = _hearing_accents(config.language)
+    phrase = negatives.clean_phrase(phrase, identifiers[0])
+    label = slug(phrase)
+    material = _Material(config, phrase, identifiers, rng)
+    speakers = partition(voices, config.dev_share, config.test_share)
+    shares = {"dev": config.dev_share, "test": config.test_share}
+    shares["train"] = 1.0 - sum(shares.values())
+    jobs: list[Job] = []
+    for split in SPLITS:
+        if not speakers[split] or shares[split] <= 0.0:
+            continue
+        phonemes = any(voice.speaks_phonemes for voice in speakers[split])
+        lines = [material.positive(label) for _ in range(round(config.positives * shares[split]))]
+        lines += material.negatives(split, round(config.negatives * shares[split]), phonemes)
+        jobs += _cast(config, split, lines, speakers[split], rng)
+    return jobs
+
+
+class _Material:
+    """The texts of a corpus, and how they are drawn."""
+
+    def __init__(
+        self, config: SynthesisConfig, phrase: str, identifiers: Sequence[str], rng: np.random.Generator
+    ) -> None:
+        self._config, self._phrase, self._rng = config, phrase, rng
+        self._ear = negatives.Ear(phrase, identifiers)
+        self._commands = self._ear.without_phrase(sentences.commands(config.language))
+        self._openers = self._ear.without_phrase(sentences.openers(config.language))
+        self._found = negatives.find(phrase, config.language, identifiers, config.near_phrases, rng)
+        own = sentences.read_own(config.sentences_path)
+        wanted = max(60, min(config.negatives // 4, 4000))
+        ordinary = self._ear.without_phrase(sentences.ordinary(config.language, wanted, rng, own))
+        self._sentences = _shared(ordinary, config, rng)
+
+    def positive(self, label: str) -> Line:
+        """Return the phrase, alone or in running speech."""
+        text, start = self._phrase, 0
+        if self._rng.random() < self._config.carrier_share:
+            text, start = self._carried(self._phrase)
+        return Line(text, label, (start, start + len(split_words(self._phrase))))
+
+    def negatives(self, split: str, count: int, phonemes: bool) -> list[Line]:
+        """Return ``count`` lines of the four kinds by their weights; an empty kind leaves its share to others."""
+        config, found = self._config, self._found
+        kinds = (
+            (found.near, config.near_weight),
+            (found.parts, config.part_weight),
+            (found.order, config.order_weight),
+            (self._sentences[split], config.sentence_weight),
+        )
+        pools = [([text for text in pool if phonemes or not has_phonemes(text)], weight) for pool, weight in kinds]
+        weights = [weight if pool else 0.0 for pool, weight in pools]
+        # What the phrase cannot fill (one word has no other order) goes to sentences.
+        weights[3] += sum(config_weight for _, config_weight in pools) - sum(weights) if pools[3][0] else 0.0
+        if count and sum(weights) <= 0.0:
+            raise KwsError(f"phrase {self._phrase!r} is heard in everything else that could be said; use a longer one")
+        kind_of: list[int] = (
+            self._rng.choice(4, size=count, p=np.array(weights) / sum(weights)).tolist() if count else []
+        )
+        drawn = [_Cycle(pool, self._rng) for pool, _ in pools]
+        texts = [(next(drawn[kind]), kind) for kind in kind_of]
+        carried = [
+            self._carried(text)[0] if kind < 3 and self._rng.random() < config.carrier_share else text
+            for text, kind in texts
+        ]
+        safe = set(self._ear.without_phrase(carried))
+        return [
+            Line(long if long in safe else text, SPEECH if kind == 3 else NEAR_PHRASE)
+            for (text, kind), long in zip(texts, carried, strict=True)
+        ]
+
+    def _carried(self, text: str) -> tuple[str, int]:
+        """Return the text in running speech, and how many words stand before it."""
+        rng = self._rng
+        before = f"{rng.choice(self._openers)}{rng.choice([',', ''])} " if self._openers and rng.random() < 0.5 else ""
+        after = f"{rng.choice([',', ''])} {rng.choice(self._commands)}" if self._commands else ""
+        if before and rng.random() < 0.5:
+            after = ""
+        return f"{before}{text}{after}", len(split_words(before))
+
+
+class _Cycle(Iterator[str]):
+    """Gives every text once, in random order, before any comes again."""
+
+    def __init__(self, texts: Sequence[str], rng: np.random.Generator) -> None:
+        self._texts, self._rng, self._order = list(texts), rng, list[int]()
+
+    def __next__(self) -> str:
+        if not self._order:
+            self._order = [int(index) for index in self._rng.permutation(len(self._texts))]
+        return self._texts[self._order.pop()]
+
+
+def _cast(
+    config: SynthesisConfig, split: str, lines: Sequence[Line], voices: Sequence[Voice], rng: np.random.Generator
+) -> list[Job]:
+    """Give each line a voice, every voice about equally often, and a style."""
+    main = _shuffled([voice for voice in voices if voice.speaks_phonemes], rng)
+    others = _shuffled([voice for voice in voices if not voice.speaks_phonemes], rng)
+    turns = {True: itertools.cycle(main), False: itertools.cycle(others)}
+    jobs, counts = [], dict[str, int]()
+    for line in lines:
+        use_main = not others or has_phonemes(line.text) or (bool(main) and rng.random() >= config.other_backends_share)
+        counts[line.label] = counts.get(line.label, 0) + 1
+        jobs.append(
+            Job(
+                path=f"{split}/{line.label}/{counts[line.label]:05d}.flac",
+                split=split,
+                label=line.label,
+                text=line.text,
+                phrase_words=line.phrase_words,
+                voice=next(turns[use_main]),
+                style=_style(config, rng),
+                margins_ms=(_between(config, "margin_ms", rng), _between(config, "margin_ms", rng)),
+                peak_dbfs=_between(config, "peak_dbfs", rng),
+            )
+        )
+    return jobs
+
+
+def _style(config: SynthesisConfig, rng: np.random.Generator) -> Style:
+    return Style(
+        rate_wpm=_between(config, "rate_wpm", rng),
+        pitch_percent=_between(config, "pitch_percent", rng),
+        pitch_range_percent=_between(config, "pitch_range_percent", rng),
+        word_gap_ms=round(float(rng.uniform(0.0, config.word_gap_ms_max)), 1),
+        emphasis=EMPHASES[int(rng.integers(1, len(EMPHASES)))] if rng.random() < config.emphasis_share else "plain",
+    )
+
+
+def _between(config: SynthesisConfig, name: str, rng: np.random.Generator) -> float:
+    return round(float(rng.uniform(getattr(config, f"{name}_min"), getattr(config, f"{name}_max"))), 1)
+
+
+def _shuffled(voices: Sequence[Voice], rng: np.random.Generator) -> list[Voice]:
+    return [voices[int(index)] for index in rng.permutation(len(voices))]
+
+
+def _shared(texts: Sequence[str], config: SynthesisConfig, rng: np.random.Generator) -> dict[str, list[str]]:
+    """Share the sentences among the splits, so that none is heard in training and in a held-out split."""
+    order = [texts[int(index)] for index in rng.permutation(len(texts))]
+    dev = round(len(order) * config.dev_share)
+    test = dev + round(len(order) * config.test_share)
+    return {"dev": order[:dev], "test": order[dev:test], "train": order[test:]}
+
+
+def _hearing_accents(language: str) -> list[str]:
+    """Return the accents whose phonemes decide what sounds like the phrase: the main ones, or the first."""
+    accents = espeak.accents(language)
+    main = [accent for accent in accents if accent.language in MAIN_ACCENTS] or list(accents[:1])
+    return [accent.identifier for accent in sorted(main, key=lambda accent: accent.language, reverse=True)]

@@ -1,0 +1,107 @@
+"""What every speech synthesizer gives: a voice that says a text in a style, with the time of every word."""
+
+import re
+import unicodedata
+from dataclasses import dataclass
+from typing import Literal, Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kws.data.manifest import Word
+
+SAMPLE_RATE_HZ = 16000
+
+Emphasis = Literal["plain", "exclaim", "question", "pause", "strong", "moderate", "reduced"]
+EMPHASES: tuple[Emphasis, ...] = ("plain", "exclaim", "question", "pause", "strong", "moderate", "reduced")
+
+
+@dataclass(frozen=True)
+class Style:
+    """How a text is said. Pitch and pitch range are percent of espeak-ng's scale; 50 is the voice's own."""
+
+    rate_wpm: float = 175.0
+    pitch_percent: float = 50.0
+    pitch_range_percent: float = 50.0
+    word_gap_ms: float = 0.0
+    emphasis: Emphasis = "plain"
+
+
+@dataclass(frozen=True, eq=False)
+class Utterance:
+    """Speech: int16 [n] at 16 kHz, and its words in the order they are spoken, seconds from the first sample."""
+
+    samples: NDArray[np.int16]
+    words: tuple[Word, ...]
+
+
+@runtime_checkable
+class Voice(Protocol):
+    """One speaker. A voice is small and picklable, so that worker processes can speak with it."""
+
+    @property
+    def name(self) -> str:
+        """The synthesizer: "espeak", "flite", "festival", "piper" or "command"."""
+
+    @property
+    def speaker(self) -> str:
+        """Identifies the speaker in the manifest; two voices of one person share it."""
+
+    @property
+    def language(self) -> str:
+        """A language code such as "en-us"."""
+
+    @property
+    def source(self) -> str:
+        """What the manifest names as source."""
+
+    @property
+    def licence(self) -> str:
+        """The terms of what the voice says."""
+
+    @property
+    def speaks_phonemes(self) -> bool:
+        """Whether a text may be phonemes in espeak-ng's notation: ``[[k@mpj'u:t3]]``."""
+
+    def say(self, text: str, style: Style) -> Utterance:
+        """Say ``text``; ``KwsError`` when the synthesizer fails or gives no sound."""
+
+
+def has_phonemes(text: str) -> bool:
+    """Whether the text holds phonemes in espeak-ng's notation."""
+    return "[[" in text
+
+
+def punctuated(text: str, emphasis: Emphasis) -> str:
+    """Return the text with the sign at its end that asks for this intonation."""
+    return text.rstrip(".,!?") + {"exclaim": "!", "question": "?", "pause": ","}.get(emphasis, ".")
+
+
+def split_words(text: str) -> list[str]:
+    """Return the words of a text without the punctuation around them; phonemes stay one word.
+
+    >>> split_words("Computer, don't wait!"), split_words("oh [[k@m|p@]], stop")
+    (['Computer', "don't", 'wait'], ['oh', '[[k@m|p@]]', 'stop'])
+    """
+    words = (_bare(token) for token in text.split())
+    return [word for word in words if word]
+
+
+def _bare(token: str) -> str:
+    if token.startswith("[["):
+        return token[: token.find("]]") + 2]
+    return re.sub(r"^[\W_]+|[\W_]+$", "", token)
+
+
+def speakable(text: str) -> str:
+    """Return the text with only what is spoken as written: letters, digits, apostrophes and hyphens in words.
+
+    Emoji, brackets and other signs, which a synthesizer would read out by name, become spaces.
+
+    >>> speakable("  Hey,  \U0001f916 Marvin!! (please)"), speakable("!!!")
+    ('Hey Marvin please', '')
+    """
+    plain = unicodedata.normalize("NFC", text).replace("’", "'")
+    kept = (sign if unicodedata.category(sign)[0] in "LMN" or sign in "'-" else " " for sign in plain)
+    words = (word.strip("'-") for word in "".join(kept).split())
+    return " ".join(word for word in words if word)

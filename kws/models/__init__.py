@@ -1,0 +1,1 @@
+"""Streaming models under one contract."""
