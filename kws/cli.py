@@ -85,9 +85,11 @@ def command() -> None:
 @click.option("--out", type=FILE, help="Directory for everything that is made.  [default: out/PHRASE]")
 @click.option("--real", type=FILE, help="Directory with a manifest.csv of real recordings to evaluate on.")
 @click.option("--recipe", type=FILE, help="TOML recipe to use instead of the defaults (its phrase must be PHRASE).")
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="The same seed, the same model.")
+@click.option("--seed", type=click.IntRange(0), help="The same seed, the same model.  [default: the recipe's, or 0]")
 @click.option("--json", "as_json", is_flag=True, help="Print the closing table as JSON.")
-def quickstart(phrase: str, out: Path | None, real: Path | None, recipe: Path | None, seed: int, as_json: bool) -> None:
+def quickstart(
+    phrase: str, out: Path | None, real: Path | None, recipe: Path | None, seed: int | None, as_json: bool
+) -> None:
     """From PHRASE's text alone to a verified detector: synthesize, train, quantize, export, evaluate."""
     from kws.quickstart import Options, run
 
@@ -101,10 +103,10 @@ def quickstart(phrase: str, out: Path | None, real: Path | None, recipe: Path | 
 @command.command()
 @click.argument("phrase", required=False)
 @click.option("--out", type=FILE, help="Directory for the clips and their manifest.csv.")
-@click.option("--recipe", type=FILE, help="TOML recipe whose [synthesis] settings to use.")
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
+@click.option("--recipe", type=FILE, help="TOML recipe whose phrase, seed and [synthesis] settings to use.")
+@click.option("--seed", type=click.IntRange(0), help="The same seed, the same clips.  [default: the recipe's, or 0]")
 @click.option("--list-voices", is_flag=True, help="List the voices found on this machine and stop.")
-def synth(phrase: str | None, out: Path | None, recipe: Path | None, seed: int, list_voices: bool) -> None:
+def synth(phrase: str | None, out: Path | None, recipe: Path | None, seed: int | None, list_voices: bool) -> None:
     """Speak PHRASE and its near misses in many voices; write clips and a manifest."""
     from kws.data.synthesis.config import SynthesisConfig
     from kws.data.synthesis.corpus import synthesize
@@ -120,11 +122,12 @@ def synth(phrase: str | None, out: Path | None, recipe: Path | None, seed: int, 
 
         loaded = load_recipe(recipe)
         config, phrase = loaded.synthesis, phrase or loaded.phrase
+        seed = loaded.seed if seed is None else seed
     if not phrase:
         raise click.UsageError("give a phrase to speak, for example: kws synth 'hey marvin' --out clips")
     if out is None:
         raise click.UsageError("give --out DIRECTORY for the clips")
-    click.echo(synthesize(config, phrase, out, seed))
+    click.echo(synthesize(config, phrase, out, seed or 0))
 
 
 @command.command()

@@ -1,6 +1,7 @@
 """From a phrase's text to a verified detector: each step is the same call that its own command makes."""
 
 import json
+import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -27,7 +28,7 @@ class Options:
     out: Path | None = None
     real: Path | None = None
     recipe: Path | None = None
-    seed: int = 0
+    seed: int | None = None
 
 
 def run(options: Options) -> Summary:
@@ -78,15 +79,16 @@ def keep_older(path: Path) -> None:
         while (older := path.with_name(f"{path.stem}.{number}{path.suffix}")).exists():
             number += 1
         path.rename(older)
+        print(f"The older model is kept as {older}", file=sys.stderr)
 
 
 def _recipe(options: Options) -> Recipe:
     if options.recipe is None:
-        return configs.load(Recipe, {"phrase": options.phrase, "seed": options.seed}, "quickstart")
+        return configs.load(Recipe, {"phrase": options.phrase, "seed": options.seed or 0}, "quickstart")
     recipe = load_recipe(options.recipe)
     if slug(recipe.phrase) != slug(options.phrase):
         raise KwsError(f"{options.recipe}: phrase is {recipe.phrase!r}, not {options.phrase!r}; give that phrase")
-    return recipe
+    return recipe if options.seed is None else replace(recipe, seed=options.seed)
 
 
 def _real_manifest(directory: Path | None) -> Path | None:

@@ -36,7 +36,7 @@ class TrainConfig:
     keyword_weight: float = 1.0
     # Frames this close to a keyword word's edge are left out of the loss: nobody knows the label there.
     edge_ms: int = 20
-    dev_clips: int = 512
+    dev_clips: int = 1024
     # How many times on the way the model is tried on held-out voices; the best state is kept.
     trials: int = 10
     # Threads that prepare examples, and threads of torch; 0: share the processors between them.

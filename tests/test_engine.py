@@ -116,6 +116,14 @@ def test_kws_requantize_is_requantize(runtime: Any, rng: np.random.Generator) ->
     assert results == requantize(values, multipliers, shifts).tolist()
 
 
+def test_kws_requantize_rounds_ties_alike(runtime: Any) -> None:
+    """A multiplier of a half, and shifts by whole bits: both roundings meet their ties."""
+    values = np.arange(-200, 201)
+    for shift in range(-10, 4):
+        results = [runtime.lib.kws_requantize(value, 2**30, shift) for value in values.tolist()]
+        assert results == requantize(values, 2**30, shift).tolist()
+
+
 def test_kws_quantize_features_is_quantize_features(runtime: Any, deepkws_graph: QuantGraph) -> None:
     every = np.arange(-(2**15), 2**15, dtype=np.int16)
     features = np.empty(every.shape, np.int8)

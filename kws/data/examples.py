@@ -134,7 +134,8 @@ class _Filler:
         self.scene.place(clip, at - begin, () if cut else words)
         if cut:
             self._cut(at, at + end - begin)
-        self._add_neighbours(clip, at - begin, at + end - begin if cut else at - begin + len(clip))
+        first, last = _loud(clip)
+        self._add_neighbours(clip, at - begin + first, at - begin + (end if cut else last))
 
     def negative(self, items: tuple[Item, ...]) -> None:
         """One clip after the other until the window is full, sometimes only one or two; long ones begin anywhere."""
@@ -147,8 +148,8 @@ class _Filler:
                 clip = clip[begin : begin + length]
             self.scene.place(clip, at)
             at += len(clip) + int(self.rng.uniform(-0.1, 0.4) * SAMPLE_RATE_HZ)
-            items = self.pool.speech if self.pool.speech and self.rng.random() < 0.5 else items
-            if at >= length or self.rng.random() < 0.15:
+            items = self.pool.speech  # two near phrases in a row could make the phrase
+            if at >= length or not items or self.rng.random() < 0.15:
                 return
 
     def _pick(self, items: tuple[Item, ...]) -> tuple[Item, Samples, float]:
@@ -166,20 +167,24 @@ class _Filler:
             self.scene.keep(end - part, len(self.scene.samples))
 
     def _add_neighbours(self, clip: Samples, begin: int, end: int) -> None:
-        """Other speech, as loud as ``clip``, that ends shortly before ``begin``, or starts shortly after ``end``."""
-        neighbours = self.pool.speech or self.pool.near
+        """Other speech that ends shortly before sample ``begin``, or starts shortly after ``end``, or both."""
         if self.rng.random() < self.config.before_share:
-            other = _to_level(_trim(self._pick(neighbours)[1]), clip, self.rng)
-            self.scene.place(other, begin - len(other) - int(self.rng.uniform(-0.05, 0.5) * SAMPLE_RATE_HZ))
+            other = self._neighbour(clip)
+            self.scene.place(other, begin - len(other) - int(self.rng.uniform(-0.02, 0.5) * SAMPLE_RATE_HZ))
         if self.rng.random() < self.config.after_share:
-            other = _to_level(_trim(self._pick(neighbours)[1]), clip, self.rng)
-            self.scene.place(other, end + int(self.rng.uniform(-0.02, 0.5) * SAMPLE_RATE_HZ))
+            self.scene.place(self._neighbour(clip), end + int(self.rng.uniform(-0.02, 0.5) * SAMPLE_RATE_HZ))
+
+    def _neighbour(self, clip: Samples) -> Samples:
+        """Return other speech, without silence around it, about as loud as ``clip``."""
+        other = self._pick(self.pool.speech or self.pool.near)[1]
+        first, last = _loud(other)
+        return _to_level(other[first:last], clip, self.rng)
 
 
-def _trim(samples: Samples, quiet: int = 100) -> Samples:
-    """Return the clip without the nearly silent samples at both ends."""
+def _loud(samples: Samples, quiet: int = 100) -> tuple[int, int]:
+    """Return where the clip's sound begins and ends: all but the nearly silent samples at both ends."""
     loud = np.flatnonzero(np.abs(samples.astype(np.int32)) > quiet)
-    return samples[loud[0] : loud[-1] + 1] if len(loud) else samples
+    return (int(loud[0]), int(loud[-1]) + 1) if len(loud) else (0, len(samples))
 
 
 def _to_level(samples: Samples, like: Samples, rng: np.random.Generator) -> Samples:

@@ -21,8 +21,10 @@ from kws.errors import KwsError
 MAX_LETTERS = 64
 MAX_WORDS = 6
 _STRESS = "',%="
-_HEARD = 0.06
+_HEARD = 0.05
 """A phrase is heard in a text when turning it into a stretch of the text costs at most this much per segment."""
+_HEARD_MOST = 0.4
+"""At most in all: less than a lost schwa, so that "compute" is not "computer", more than an added h ("compute her")."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +67,7 @@ class Ear:
         kept = [text for text in dict.fromkeys(texts) if self._words not in _letters(text)]
         for name in self._identifiers:
             phrase = self._phrase[name]
-            limit = _HEARD * len(phrase)
+            limit = min(_HEARD * len(phrase), _HEARD_MOST)
             spoken = espeak.phonemes(kept, name)
             pairs = zip(kept, spoken, strict=True)
             kept = [

@@ -28,7 +28,7 @@ _VOWELS = (
     (("æ", ""), ("ɐ", ""), ("", "")),
     (("a", "ɶ"), ("", ""), ("ɑ", "ɒ")),
 )
-_WEAK = frozenset("hɦʔjwəɐɨᵻ")
+_WEAK = frozenset("jwəɐɨᵻ")
 
 VOWELS = "".join(letter for row in _VOWELS for pair in row for kind in pair for letter in kind)
 Segments = tuple[str, ...]
@@ -57,14 +57,16 @@ def substitution_cost(one: str, other: str) -> float:
     if vowels[0] is not None and vowels[1] is not None:
         (height, back, rounded), (other_height, other_back, other_rounded) = vowels[0], vowels[1]
         far = 0.5 * abs(height - other_height) / 6 + 0.3 * abs(back - other_back) / 2 + 0.1 * (rounded != other_rounded)
-        return 0.1 + far
+        return 0.05 + far
     if any(vowel is not None for vowel in vowels):
         return 0.5 if {one, other} in ({"j", "i"}, {"j", "ɪ"}, {"w", "u"}, {"w", "ʊ"}, {"ɹ", "ɚ"}) else 1.0
     return _consonant_cost(one, other)
 
 
 def gap_cost(letter: str) -> float:
-    """Return what it costs to lose or add the segment: little for h, glides and schwa."""
+    """Return what it costs to lose or add the segment: little for h, less than others for glides and schwa."""
+    if letter in "hɦʔ":
+        return 0.2
     if letter in _WEAK:
         return 0.45
     return 0.7 if letter in VOWELS else 0.6
@@ -129,6 +131,8 @@ def _consonant_cost(one: str, other: str) -> float:
     if places[0] is None or places[1] is None or None in manners:
         return 0.9
     far = 0.1 + 0.4 * abs(places[0] - places[1]) / 9 + 0.1 * ((one in _VOICED) != (other in _VOICED))
+    if "ɾ" in (one, other) and {one, other} <= set("tdɾ"):
+        return 0.05  # a flap is how t and d are said between vowels
     if manners[0] != manners[1]:
-        far += 0.1 if {one, other} <= set("tdɾ") else 0.4
+        far += 0.4
     return min(far, 0.9)

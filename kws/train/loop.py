@@ -95,7 +95,7 @@ class Trainer:
         return Fit(tuple(self.trials), self.best(), seconds, prefetch.waited_s / max(seconds, 1e-9))
 
     def best(self) -> Trial:
-        """Return the best look so far: fewest false rejects, then the least loss."""
+        """Return the best look so far: fewest mean false rejects, then the least loss."""
         return min(self.trials, key=Trial.key)
 
     def _train_step(self, batch: Batch) -> float:

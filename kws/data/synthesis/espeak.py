@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from kws.data.manifest import Word
 from kws.data.synthesis import espeak_library as library
-from kws.data.synthesis.timing import FRAME_S, decay_end, frame_energies, loud_span, proportional
+from kws.data.synthesis.timing import FRAME_S, frame_energies, loud_span, proportional
 from kws.data.synthesis.voice import SAMPLE_RATE_HZ, Style, Utterance, has_phonemes, punctuated, split_words
 from kws.errors import KwsError
 
@@ -189,7 +189,7 @@ def _timed_words(
         start, end = (value / rate_hz for value in spans.get(index, (0, round(whole_s * rate_hz))))
         limit = spans[named[position + 1]][0] / rate_hz if position + 1 < len(named) else whole_s
         # Before a pause the sound dies away after espeak-ng's end of the word.
-        end = min(limit, decay_end(energies, start, end, MAX_DECAY_S))
+        end = min(limit, end + MAX_DECAY_S)
         start, end = loud_span(energies, start, end) or (start, end)
         timed += proportional(words[first:after], weights[first:after], start, end)
     return tuple(timed)

@@ -33,20 +33,6 @@ def loud_span(
     return max(begin_s, (first + int(loud[0])) * FRAME_S), min(end_s, (first + int(loud[-1]) + 1) * FRAME_S)
 
 
-def decay_end(energies: NDArray[np.float64], begin_s: float, end_s: float, longest_s: float) -> float:
-    """Return where the sound of a span has fallen by ``FLOOR_DB``, at most ``longest_s`` after its end.
-
-    >>> energies = np.array([1.0] * 20 + [0.1] * 4 + [0.0] * 20)
-    >>> decay_end(energies, 0.0, 0.1, 0.1), decay_end(energies, 0.0, 0.1, 0.01)
-    (0.12, 0.11)
-    """
-    frame, last = (round(moment / FRAME_S) for moment in (end_s, end_s + longest_s))
-    floor = energies[round(begin_s / FRAME_S) : frame].max(initial=0.0) * 10.0 ** (-FLOOR_DB / 10.0)
-    while frame < min(last, len(energies)) and energies[frame] > floor:
-        frame += 1
-    return max(end_s, round(frame * FRAME_S, 6))
-
-
 def proportional(words: Sequence[str], weights: Sequence[float], begin_s: float, end_s: float) -> tuple[Word, ...]:
     """Share the span among the words by their weights (phoneme counts).
 
