@@ -19,7 +19,8 @@ import click
 import numpy as np
 from numpy.typing import NDArray
 
-from kws.frontend import Frontend, FrontendConfig, compute, native
+from kws import runtime
+from kws.frontend import Frontend, FrontendConfig, compute
 from kws.frontend.framing import count_frames
 
 CONFIG = FrontendConfig()
@@ -158,7 +159,7 @@ PEERS = (
 def present(peer: Peer) -> bool:
     """Return whether what the peer needs is installed (and our compiled code is not turned off)."""
     if peer.package == "kws._runtime":
-        return native.available()
+        return runtime.available()
     return importlib.util.find_spec(peer.package) is not None
 
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from firmware_export.marker import read_marker
 from kws.errors import KwsError
+from kws.graph.wiring import as_steps
 
 SOURCES = ("kws.c", "lfbe.c", "lfbe_frame.c", "ops.c", "detector.c", "model.c")
 FLAGS = ("-O2", "-std=c99", "-Wall", "-Wextra", "-Werror")
@@ -55,14 +56,10 @@ class BundleEngine:
         """Take n steps, going on from the last ones: int8 [n * stride, bands] -> int8 [n, outputs].
 
         Raises:
-            ValueError: the features have another type or shape than the model takes.
+            ValueError: the features have another type or shape, or do not fill the last step.
             KwsError: the program failed.
         """
-        if features.dtype != np.int8 or features.ndim != 2 or features.shape[1] != self.bands:
-            raise ValueError(f"features are {features.dtype} {list(features.shape)}; give int8 [frames, {self.bands}]")
-        if len(features) % self.stride:
-            raise ValueError(f"{len(features)} frames are no whole steps; give a multiple of {self.stride}")
-        steps = len(features) // self.stride
+        steps = len(as_steps(features, self.stride, self.bands))
         command = [str(self._program), *(["resume"] if self._arena else [])]
         done = subprocess.run(command, input=self._arena + features.tobytes(), capture_output=True)
         if done.returncode != 0 or len(done.stdout) < steps * self.outputs:

@@ -14,20 +14,14 @@ def graph_source(graph: QuantGraph) -> str:
     constants = records(graph, plan(graph))
     parts = [_op(index, record) for index, record in enumerate(constants.ops)]
     rows = [f"{{{record.kind}, &op{index}}}" for index, record in enumerate(constants.ops)]
-    parts.append(_table("kws_op_t", "ops", rows))
+    parts.append(c_text.table("kws_op_t", "ops", rows))
     fields = _fields(constants.graph) | {"ops": "ops", "states": "NULL"}
     if constants.states:
         states = [f"{{{', '.join(str(value) for value in record.fields.values())}}}" for record in constants.states]
-        parts.append(_table("kws_state_t", "states", states))
+        parts.append(c_text.table("kws_state_t", "states", states))
         fields["states"] = "states"
     parts.append(c_text.struct("kws_graph_t", "graph", fields))
     return "\n\n".join(parts)
-
-
-def constant_bytes(graph: QuantGraph) -> int:
-    """Return the bytes of the graph's arrays in flash: weights, biases, multipliers, shifts."""
-    ops = records(graph, plan(graph)).ops
-    return sum(value.nbytes for record in ops for value in record.fields.values() if isinstance(value, np.ndarray))
 
 
 def _op(index: int, record: Record) -> str:
@@ -51,7 +45,3 @@ def _shape(record: Record, name: str, value: NDArray[np.generic]) -> tuple[int, 
     if name == "weights" and isinstance(channels, int) and isinstance(runs, int):
         return channels, runs, len(value) // channels // runs
     return value.shape
-
-
-def _table(ctype: str, name: str, rows: list[str]) -> str:
-    return "\n".join([f"static const {ctype} {name}[{len(rows)}] = {{", *c_text.wrap(rows), "};"])

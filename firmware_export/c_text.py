@@ -7,9 +7,6 @@ from numpy.typing import NDArray
 
 LINE_LENGTH = 116
 
-_C_TYPES = {"int8": "int8_t", "uint8": "uint8_t", "int16": "int16_t", "uint16": "uint16_t", "int32": "int32_t",
-            "uint32": "uint32_t"}  # fmt: skip
-
 
 def array(name: str, values: NDArray[np.generic], shape: Sequence[int] | None = None) -> str:
     """Return the definition of a constant one-dimensional array; its shape stands in a comment.
@@ -21,8 +18,13 @@ def array(name: str, values: NDArray[np.generic], shape: Sequence[int] | None = 
     """
     dimensions = "".join(f"[{size}]" for size in (values.shape if shape is None else shape))
     numbers = [_number(int(value), values.dtype.name) for value in values.ravel()]
-    head = f"static const {_C_TYPES[values.dtype.name]} {name}[{len(numbers)}] = {{ /* {dimensions} */"
+    head = f"static const {values.dtype.name}_t {name}[{len(numbers)}] = {{ /* {dimensions} */"
     return "\n".join([head, *wrap(numbers), "};"])
+
+
+def table(ctype: str, name: str, rows: Sequence[str]) -> str:
+    """Return the definition of a constant array of structs, each row an initializer."""
+    return "\n".join([f"static const {ctype} {name}[{len(rows)}] = {{", *wrap(rows), "};"])
 
 
 def wrap(items: Iterable[str]) -> list[str]:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from firmware_export.onnx_writer import INPUT_NAME, STATE_KEY
 from firmware_export.packages import NotInstalledError, need
 from kws.errors import KwsError
+from kws.graph.wiring import as_steps
 
 ARENA_FLOOR_BYTES = 16 << 20
 """TFLite Micro gets far more than any microcontroller has; ``tflite_arena`` measures what it really takes."""
@@ -54,18 +55,11 @@ class RuntimeEngine(ABC):
             ValueError: the features have another type or shape, or do not fill the last step.
             KwsError: the runtime gave up.
         """
-        if features.dtype != np.int8 or features.ndim != 2 or features.shape[1] != self.bands:
-            raise ValueError(
-                f"{self.name}: features are {features.dtype} {list(features.shape)}; give int8 [frames, {self.bands}]"
-            )
-        if len(features) % self.stride:
-            raise ValueError(
-                f"{self.name}: {len(features)} frames are no whole steps; give a multiple of {self.stride}"
-            )
-        logits = np.empty((len(features) // self.stride, self.outputs), np.int8)
+        steps = as_steps(features, self.stride, self.bands)
+        logits = np.empty((len(steps), self.outputs), np.int8)
         with _refused(f"{self.name} cannot run the model"):
-            for index, chunk in enumerate(features.reshape(-1, 1, self.stride, self.bands)):
-                logits[index] = self._step(chunk)[0]
+            for index, step in enumerate(steps):
+                logits[index] = self._step(step[None])[0]
         return logits
 
     def _take_shapes(self, input_shape: Any, output_shape: Any) -> None:

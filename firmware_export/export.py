@@ -15,7 +15,7 @@ from firmware_export.probe import probe_audio
 from kws import files, frontend
 from kws.errors import KwsError
 from kws.graph.arithmetic import quantize_features
-from kws.model_file import KwsModel
+from kws.model_file import KwsModel, digest
 
 TARGETS = ("tflite", "onnx", "c")
 
@@ -80,7 +80,9 @@ def _write(model: KwsModel, kind: str, name: str, work: Path) -> Path:
         return path
     path = work / f"{name}.{kind}"
     writer = tflite.write if kind == "tflite" else onnx_writer.write
-    writer(model.graph, path, description=f"{model.detector.phrase} {model.recipe_hash}")
+    # Whoever finds the file later can tell which model it is.
+    metadata = {"kws.recipe_hash": model.recipe_hash, "kws.model_sha256": digest(model)}
+    writer(model.graph, path, description=model.detector.phrase, metadata=metadata)
     return path
 
 

@@ -1,6 +1,6 @@
 """What a model costs on a device, computed from the constants that are printed: flash, RAM, work; and the README."""
 
-from firmware_export import c_graph, c_text
+from firmware_export import c_text
 from kws.frontend import tables
 from kws.graph.cost import cost
 from kws.graph.plan import plan
@@ -35,7 +35,7 @@ def memory_bytes(model: KwsModel) -> int:
 def flash_bytes(model: KwsModel) -> dict[str, int]:
     """Return the bytes of the model's constant arrays by what they are for; structs and code come on top."""
     return {
-        "network: weights, biases, multipliers, shifts": c_graph.constant_bytes(model.graph),
+        "network: weights, biases, multipliers, shifts": cost(model.graph).weight_bytes,
         "frontend: window, FFT, mel and log2 tables": sum(
             values.nbytes for _, values in tables.build(model.frontend).arrays()
         ),

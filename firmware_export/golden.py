@@ -63,6 +63,27 @@ def _threshold(scores: NDArray[np.int32], refractory_steps: int) -> int:
     return int(candidates[int(np.argmax(counts))])
 
 
+_HEADER = """\
+/* Generated with the model: audio, and what every build must make of it. */
+#ifndef KWS_GOLDEN_H
+#define KWS_GOLDEN_H
+
+#include <stdint.h>
+
+{defines}
+
+typedef struct {{
+    uint32_t sample;
+    uint32_t step;
+    int32_t score;
+}} golden_detection_t;
+
+{tables}
+
+#endif
+"""
+
+
 def header(golden: Golden) -> str:
     """Return golden.h: the arrays of the self-test."""
     steps, labels = golden.logits.shape
@@ -77,33 +98,12 @@ def header(golden: Golden) -> str:
         f"{{{count}u, {step}u, {golden.scores[step]}}}"
         for count, step in zip(golden.sample_counts, golden.fired, strict=True)
     ]
-    return "\n".join(
-        [
-            "/* Generated with the model: audio, and what every build must make of it. */",
-            "#ifndef KWS_GOLDEN_H",
-            "#define KWS_GOLDEN_H",
-            "",
-            "#include <stdint.h>",
-            "",
-            *(f"#define {name} {value}" for name, value in defines.items()),
-            "",
-            "typedef struct {",
-            "    uint32_t sample;",
-            "    uint32_t step;",
-            "    int32_t score;",
-            "} golden_detection_t;",
-            "",
-            f"static const golden_detection_t golden_detections[{len(detections)}] = {{",
-            *c_text.wrap(detections),
-            "};",
-            "",
-            c_text.array("golden_samples", golden.samples),
-            "",
-            c_text.array("golden_logits", golden.logits),
-            "",
-            c_text.array("golden_scores", golden.scores.astype(np.uint16)),
-            "",
-            "#endif",
-            "",
-        ]
+    tables = [
+        c_text.table("golden_detection_t", "golden_detections", detections),
+        c_text.array("golden_samples", golden.samples),
+        c_text.array("golden_logits", golden.logits),
+        c_text.array("golden_scores", golden.scores.astype(np.uint16)),
+    ]
+    return _HEADER.format(
+        defines="\n".join(f"#define {name} {value}" for name, value in defines.items()), tables="\n\n".join(tables)
     )

@@ -6,15 +6,15 @@ runtimes fuse into an integer one. ONNX defines this in float, so a runtime may 
 """
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from firmware_export.lowering import Lowerings
 from firmware_export.packages import need
-from kws.errors import KwsError
 from kws.files import replace_file
 from kws.graph.check import check
 from kws.graph.ir import Concat, Conv2D, Quant, QuantGraph, Reshape, Slice
@@ -27,9 +27,6 @@ INPUT_NAME = "features"
 OUTPUT_NAME = "logits"
 STATE_KEY = "kws.states"
 """Metadata entry: JSON list of {"input", "output", "initial"}: the states' tensors and what fills them at first."""
-
-OpT = TypeVar("OpT")
-_REGISTRY: dict[type, Callable[..., None]] = {}
 
 
 def write(graph: QuantGraph, path: Path, description: str = "", *, metadata: Mapping[str, str] | None = None) -> None:
@@ -62,7 +59,7 @@ def to_bytes(graph: QuantGraph, description: str = "", *, metadata: Mapping[str,
         outputs.append(writer.value_info(f"next/{state.read}", shape))
         writer.define(state.read, f"state/{state.read}")
     for op in graph.ops:
-        _lower(writer, op)
+        LOWERINGS.write(writer, op)
     writer.reshape(writer.channels_last(graph.output), OUTPUT_NAME, (graph.outputs,))
     for state in graph.states:
         writer.node("Identity", [writer.channels_last(state.write)], f"next/{state.read}")
@@ -133,37 +130,22 @@ class Writer:
         return self.node("DequantizeLinear", constants, f"real/{name}", axis=0)
 
 
-def _lowers(kind: type[OpT]) -> Callable[[Callable[[Writer, OpT], None]], Callable[[Writer, OpT], None]]:
-    def register(function: Callable[[Writer, OpT], None]) -> Callable[[Writer, OpT], None]:
-        _REGISTRY[kind] = function
-        return function
-
-    return register
+LOWERINGS = Lowerings[Writer]("ONNX")
 
 
-def _lower(writer: Writer, op: Any) -> None:
-    if type(op) not in _REGISTRY:
-        known = ", ".join(sorted(kind.__name__ for kind in _REGISTRY))
-        raise KwsError(
-            f"operator {type(op).__name__} (output '{getattr(op, 'output', '?')}') cannot be written as ONNX; "
-            f"build the model from {known}"
-        )
-    _REGISTRY[type(op)](writer, op)
-
-
-@_lowers(Reshape)
+@LOWERINGS.of(Reshape)
 def _reshape(writer: Writer, op: Reshape) -> None:
     shape = writer.graph.tensor(op.output).shape
     writer.define(op.output, writer.reshape(writer.channels_last(op.input), f"channels_last/{op.output}", shape))
 
 
-@_lowers(Concat)
+@LOWERINGS.of(Concat)
 def _concat(writer: Writer, op: Concat) -> None:
     parts = [writer.channels_last(name) for name in op.inputs]
     writer.define(op.output, writer.node("Concat", parts, f"channels_last/{op.output}", axis=1))
 
 
-@_lowers(Slice)
+@LOWERINGS.of(Slice)
 def _slice(writer: Writer, op: Slice) -> None:
     end = op.begin + writer.graph.tensor(op.output).shape[0]
     limits = [
@@ -174,7 +156,7 @@ def _slice(writer: Writer, op: Slice) -> None:
     writer.define(op.output, writer.node("Slice", [source, *limits], f"channels_last/{op.output}"))
 
 
-@_lowers(Conv2D)
+@LOWERINGS.of(Conv2D)
 def _conv_2d(writer: Writer, op: Conv2D) -> None:
     source, target = writer.graph.tensor(op.input), writer.graph.tensor(op.output)
     name = op.output

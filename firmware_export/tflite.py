@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from firmware_export.tflite_flatbuffer import ModelBuilder, SubgraphBuilder
-from firmware_export.tflite_lowering import Lowering, lower
+from firmware_export.tflite_lowering import LOWERINGS, Lowering
 from kws.errors import KwsError
 from kws.files import replace_file
 from kws.graph.check import check
@@ -72,22 +72,21 @@ def to_bytes(
     model = ModelBuilder(description)
     main = model.subgraph("main")
     context = Lowering(graph, main)
-    features = context.index(graph.input)
-    main.inputs = [features]
-    handles = _open_variables(context, model) if streaming else []
-    states = {} if streaming else {f"state/{state.read}": context.index(state.read) for state in graph.states}
+    inputs = {INPUT_NAME: context.index(graph.input)}
+    if streaming:
+        handles = _open_variables(context, model)
+    else:
+        inputs |= {f"state/{state.read}": context.index(state.read) for state in graph.states}
     for op in graph.ops:
-        lower(context, op)
-    logits = _copy(context, OUTPUT_NAME, graph.output, (graph.outputs,))
-    for state, handle in zip(graph.states, handles, strict=False):
-        main.operator(
-            "ASSIGN_VARIABLE", [handle, context.index(state.write)], [], context.schema.AssignVariableOptionsT()
-        )
-    # A copy each, as a state may well be handed on unchanged, or be written from the output.
-    following = {} if streaming else {f"next/{s.read}": _copy(context, f"next/{s.read}", s.write) for s in graph.states}
-    main.inputs += states.values()
-    main.outputs = [logits, *following.values()]
-    model.signature(SIGNATURE_KEY, {INPUT_NAME: features, **states}, {OUTPUT_NAME: logits, **following})
+        LOWERINGS.write(context, op)
+    outputs = {OUTPUT_NAME: _copy(context, OUTPUT_NAME, graph.output, (graph.outputs,))}
+    if streaming:
+        _assign_variables(context, handles)
+    else:
+        # A copy each, as a state may well be handed on unchanged, or be written from the output.
+        outputs |= {f"next/{state.read}": _copy(context, f"next/{state.read}", state.write) for state in graph.states}
+    main.inputs, main.outputs = list(inputs.values()), list(outputs.values())
+    model.signature(SIGNATURE_KEY, inputs, outputs)
     model.metadata(metadata or {})
     _refuse_foreign(model)
     return model.to_bytes()
@@ -113,6 +112,13 @@ def _open_variables(context: Lowering, model: ModelBuilder) -> list[int]:
             "READ_VARIABLE", [handles[-1]], [context.index(state.read)], context.schema.ReadVariableOptionsT()
         )
     return handles
+
+
+def _assign_variables(context: Lowering, handles: list[int]) -> None:
+    """Leave every state's successor in its variable."""
+    options = context.schema.AssignVariableOptionsT()
+    for state, handle in zip(context.graph.states, handles, strict=True):
+        context.subgraph.operator("ASSIGN_VARIABLE", [handle, context.index(state.write)], [], options)
 
 
 def _handle(subgraph: SubgraphBuilder, name: str) -> int:

@@ -1,20 +1,16 @@
 """Each operator of the quantized graph in TFLite's words: one small function per operator, in a registry.
 
 A tensor gets a batch axis of 1 in front, so axis 0 of the graph (time) is axis 1 here. A new operator is one function
-with ``@lowers(NewOp)``; use operators that TFLite Micro has and, where possible, that ESPHome registers.
+with ``@LOWERINGS.of(NewOp)``; use operators that TFLite Micro has and, where possible, that ESPHome registers.
 """
 
-from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from collections.abc import Sequence
 
 import numpy as np
 
+from firmware_export.lowering import Lowerings
 from firmware_export.tflite_flatbuffer import SubgraphBuilder
-from kws.errors import KwsError
 from kws.graph.ir import Concat, Conv2D, QuantGraph, Reshape, Slice, Tensor
-
-OpT = TypeVar("OpT")
-_REGISTRY: dict[type, Callable[..., None]] = {}
 
 
 class Lowering:
@@ -48,38 +44,16 @@ class Lowering:
         self.subgraph.operator("RESHAPE", [source, self.int32_constant(f"{name}/shape", sizes)], [target], options)
 
 
-def lowers(kind: type[OpT]) -> Callable[[Callable[[Lowering, OpT], None]], Callable[[Lowering, OpT], None]]:
-    """Register the decorated function as the lowering of the operator class ``kind``."""
-
-    def register(function: Callable[[Lowering, OpT], None]) -> Callable[[Lowering, OpT], None]:
-        _REGISTRY[kind] = function
-        return function
-
-    return register
+LOWERINGS = Lowerings[Lowering]("TFLite")
 
 
-def lower(context: Lowering, op: Any) -> None:
-    """Add ``op`` to the subgraph.
-
-    Raises:
-        KwsError: TFLite has no operator for it (yet); the sentence names the operator and its output.
-    """
-    if type(op) not in _REGISTRY:
-        known = ", ".join(sorted(kind.__name__ for kind in _REGISTRY))
-        raise KwsError(
-            f"operator {type(op).__name__} (output '{getattr(op, 'output', '?')}') cannot be written as TFLite; "
-            f"build the model from {known}"
-        )
-    _REGISTRY[type(op)](context, op)
-
-
-@lowers(Reshape)
+@LOWERINGS.of(Reshape)
 def _reshape(context: Lowering, op: Reshape) -> None:
     shape = context.graph.tensor(op.output).shape
     context.reshape(context.index(op.input), context.index(op.output), op.output, shape)
 
 
-@lowers(Concat)
+@LOWERINGS.of(Concat)
 def _concat(context: Lowering, op: Concat) -> None:
     options = context.schema.ConcatenationOptionsT(axis=1)
     context.subgraph.operator(
@@ -87,7 +61,7 @@ def _concat(context: Lowering, op: Concat) -> None:
     )
 
 
-@lowers(Slice)
+@LOWERINGS.of(Slice)
 def _slice(context: Lowering, op: Slice) -> None:
     rows, *rest = context.graph.tensor(op.output).shape
     begin = [0, op.begin, *(0 for _ in rest)]
@@ -104,7 +78,7 @@ def _slice(context: Lowering, op: Slice) -> None:
     )
 
 
-@lowers(Conv2D)
+@LOWERINGS.of(Conv2D)
 def _conv_2d(context: Lowering, op: Conv2D) -> None:
     subgraph, schema = context.subgraph, context.schema
     input_scale = np.float32(context.graph.tensor(op.input).quant.scale)

@@ -24,8 +24,8 @@ from numpy.typing import NDArray
 from firmware_export import onnx_writer, tflite
 from firmware_export.engines import LiteRtEngine, OnnxEngine, TfliteMicroEngine
 from firmware_export.packages import NotInstalledError
-from kws import progress
-from kws.engine import CEngine, Engine, GraphEngine, native_reason
+from kws import progress, runtime
+from kws.engine import CEngine, Engine, GraphEngine
 from kws.errors import KwsError
 from kws.graph.ir import Conv2D, QuantGraph
 from kws.graph.wiring import inputs
@@ -165,7 +165,7 @@ def onnx_candidates(model: Callable[[], Path | bytes]) -> tuple[Candidate, ...]:
 
 
 def _c_engine(graph: QuantGraph) -> Engine:
-    if reason := native_reason():
+    if reason := runtime.reason():
         raise NotInstalledError(reason)
     return CEngine(graph)
 

@@ -1,7 +1,9 @@
 """The command line: parse, call the library, print. Every failure of the user's input ends with status 2."""
 
-import errno
+import dataclasses
+import io
 import json
+import math
 import os
 import sys
 from pathlib import Path
@@ -22,7 +24,19 @@ EXTRAS = {
     "onnx": "export",
     "onnxruntime": "export",
 }
-FILE = click.Path(path_type=Path)
+FILE = click.Path(path_type=Path, readable=False)  # whoever opens it says in one sentence what is wrong
+SEED = click.IntRange(0, 2**32 - 1)
+
+
+class Finite(click.FloatRange):
+    """A number in a range; "nan" lies in every range of click's, and infinity in the open ones."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Return the number, or refuse it naming the option."""
+        number: float = super().convert(value, param, ctx)
+        return number if math.isfinite(number) else self.fail(f"{value} is no finite number.", param, ctx)
+
+
 ENGINE = click.option(
     "--engine",
     type=click.Choice(["auto", "c", "graph"]),
@@ -31,12 +45,18 @@ ENGINE = click.option(
     help="auto: the compiled C99 runtime where it was built, numpy otherwise; the numbers are the same.",
 )
 THRESHOLD = click.option(
-    "--threshold", type=click.FloatRange(0.0, 1.0), help="Confidence to fire at, instead of the model's own."
+    "--threshold", type=Finite(0.0, 1.0), help="Confidence to fire at, instead of the model's own."
+)
+JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")
+JSON_LINES = click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")
+LANGUAGE = click.option(
+    "--language", help="What the voices speak, such as de or en-us.  [default: the recipe's, or en]"
 )
 
 
 def main() -> None:
     """Run ``kws``; turn what users can cause into one sentence on standard error and status 2."""
+    _print_anything()
     try:
         command(standalone_mode=False)
     except KwsError as error:
@@ -57,18 +77,28 @@ def main() -> None:
             raise
         _fail(f"this command needs {package}, which is not installed; run: pip install 'kws[{EXTRAS[package]}]'")
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EACCES, errno.EROFS, errno.EDQUOT):
-            raise
-        _fail(f"{error.filename or 'a file'}: cannot be written ({error.strerror}); free space or choose another place")
+        name = os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else "the output"
+        _fail(f"{name}: cannot be used ({error.strerror}); check the path, its permissions and free space")
+
+
+def _print_anything() -> None:
+    """Let a terminal or file that cannot hold a sign (a name that is no UTF-8, Cyrillic in Latin-1) get its code."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a service may have none
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _complain(sentence: str) -> None:
+    print("kws: " + sentence, file=sys.stderr)
 
 
 def _fail(sentence: str) -> Never:
-    print("kws: " + sentence, file=sys.stderr)
+    _complain(sentence)
     sys.exit(2)
 
 
 def _print_json(data: Any) -> None:
-    print(json.dumps(data, ensure_ascii=False), flush=True)
+    print(json.dumps(data), flush=True)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -81,19 +111,26 @@ def command() -> None:
 
 
 @command.command()
-@click.argument("phrase", default="computer")
+@click.argument("phrase", required=False)
 @click.option("--out", type=FILE, help="Directory for everything that is made.  [default: out/PHRASE]")
 @click.option("--real", type=FILE, help="Directory with a manifest.csv of real recordings to evaluate on.")
-@click.option("--recipe", type=FILE, help="TOML recipe to use instead of the defaults (its phrase must be PHRASE).")
-@click.option("--seed", type=click.IntRange(0), help="The same seed, the same model.  [default: the recipe's, or 0]")
-@click.option("--json", "as_json", is_flag=True, help="Print the closing table as JSON.")
+@click.option("--recipe", type=FILE, help="TOML recipe to use instead of the defaults; PHRASE may be left out.")
+@LANGUAGE
+@click.option("--seed", type=SEED, help="The same seed, the same model.  [default: the recipe's, or 0]")
+@JSON
 def quickstart(
-    phrase: str, out: Path | None, real: Path | None, recipe: Path | None, seed: int | None, as_json: bool
+    phrase: str | None,
+    out: Path | None,
+    real: Path | None,
+    recipe: Path | None,
+    language: str | None,
+    seed: int | None,
+    as_json: bool,
 ) -> None:
-    """From PHRASE's text alone to a verified detector: synthesize, train, quantize, export, evaluate."""
+    """From the text of PHRASE (default: computer) to a verified detector: synthesize, train, export, evaluate."""
     from kws.quickstart import Options, run
 
-    summary = run(Options(phrase=phrase, out=out, real=real, recipe=recipe, seed=seed))
+    summary = run(Options(phrase=phrase, out=out, real=real, recipe=recipe, language=language, seed=seed))
     if as_json:
         _print_json(summary.to_data())
     else:
@@ -104,9 +141,17 @@ def quickstart(
 @click.argument("phrase", required=False)
 @click.option("--out", type=FILE, help="Directory for the clips and their manifest.csv.")
 @click.option("--recipe", type=FILE, help="TOML recipe whose phrase, seed and [synthesis] settings to use.")
-@click.option("--seed", type=click.IntRange(0), help="The same seed, the same clips.  [default: the recipe's, or 0]")
+@LANGUAGE
+@click.option("--seed", type=SEED, help="The same seed, the same clips.  [default: the recipe's, or 0]")
 @click.option("--list-voices", is_flag=True, help="List the voices found on this machine and stop.")
-def synth(phrase: str | None, out: Path | None, recipe: Path | None, seed: int | None, list_voices: bool) -> None:
+def synth(
+    phrase: str | None,
+    out: Path | None,
+    recipe: Path | None,
+    language: str | None,
+    seed: int | None,
+    list_voices: bool,
+) -> None:
     """Speak PHRASE and its near misses in many voices; write clips and a manifest."""
     from kws.data.synthesis.config import SynthesisConfig
     from kws.data.synthesis.corpus import synthesize
@@ -123,6 +168,8 @@ def synth(phrase: str | None, out: Path | None, recipe: Path | None, seed: int |
         loaded = load_recipe(recipe)
         config, phrase = loaded.synthesis, phrase or loaded.phrase
         seed = loaded.seed if seed is None else seed
+    if language is not None:
+        config = dataclasses.replace(config, language=language)
     if not phrase:
         raise click.UsageError("give a phrase to speak, for example: kws synth 'hey marvin' --out clips")
     if out is None:
@@ -144,11 +191,18 @@ def train(recipe: Path, out: Path | None) -> None:
 @command.command()
 @click.argument("model", type=FILE)
 @click.option("--manifest", type=FILE, required=True, help="manifest.csv of labelled recordings, or its directory.")
-@click.option("--split", "splits", multiple=True, default=("test",), show_default=True, help="May be repeated.")
-@click.option("--noise-snr-db", type=float, help="Mix the split's own noise recordings in at this ratio.")
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of noise and bootstrap.")
-@click.option("--plot", type=FILE, help="Write the DET curve to this PNG.")
-@click.option("--json", "as_json", is_flag=True)
+@click.option(
+    "--split",
+    "splits",
+    multiple=True,
+    default=("test",),
+    show_default=True,
+    help="train, dev or test; may be repeated.",
+)
+@click.option("--noise-snr-db", type=Finite(), help="Mix the split's own noise recordings in at this ratio.")
+@click.option("--seed", type=SEED, default=0, show_default=True, help="Of noise and bootstrap.")
+@click.option("--plot", type=FILE, help="Write the DET curve to this file (.png, .svg or .pdf).")
+@JSON
 @ENGINE
 @THRESHOLD
 def evaluate(
@@ -180,26 +234,38 @@ def evaluate(
 @command.command()
 @click.argument("model", type=FILE)
 @click.argument("files", type=FILE, nargs=-1, required=True)
-@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+@JSON_LINES
 @ENGINE
 @THRESHOLD
 def detect(model: Path, files: tuple[Path, ...], as_json: bool, engine: str, threshold: float | None) -> None:
     """Find the wake word in FILES: WAV, FLAC, OGG, Opus or MP3, any rate, any number of channels."""
-    from kws.detect_files import detect_file, json_line, text_line
+    from kws.detect_files import detect_blocks, json_line, nothing_line, text_line
     from kws.model_file import load
 
-    loaded = load(model)
+    loaded, good = load(model), True
     for file in files:
-        for detection in detect_file(loaded, file, engine, threshold):
-            click.echo((json_line if as_json else text_line)(file, detection, loaded, threshold))
+        found, highest = 0, 0.0
+        try:
+            for partial in detect_blocks(loaded, file, engine, threshold):
+                found, highest = found + len(partial.detections), max(highest, partial.highest_score)
+                for detection in partial.detections:
+                    print((json_line if as_json else text_line)(file, detection, loaded, threshold), flush=True)
+        except KwsError as error:  # the other files are still of use
+            _complain(str(error))
+            good = False
+        else:
+            if not found and not as_json:
+                print(nothing_line(file, highest, loaded, threshold), file=sys.stderr)
+    if not good:
+        sys.exit(2)
 
 
 @command.command()
 @click.argument("model", type=FILE, required=False)
 @click.option("--device", help="Name (or part of it) or number of the input device.  [default: the system's]")
 @click.option("--list-devices", is_flag=True, help="List the microphones and stop.")
-@click.option("--seconds", type=click.FloatRange(0, min_open=True), help="Stop by itself after this time.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+@click.option("--seconds", type=Finite(0, 1e9, min_open=True), help="Stop by itself after this time.")
+@JSON_LINES
 @ENGINE
 @THRESHOLD
 def listen(
@@ -217,8 +283,8 @@ def listen(
     from kws.model_file import load
 
     if list_devices:
-        for line in devices():
-            click.echo(line)
+        found = devices()
+        click.echo("\n".join(found) if found else "this machine has no input device", err=not found)
         return
     if model is None:
         raise click.UsageError("give the model to listen with, for example: kws listen out/computer/computer.kws")
@@ -227,10 +293,23 @@ def listen(
 
 @command.command()
 @click.argument("model", type=FILE)
-@click.option("--to", "target", type=click.Choice(["tflite", "onnx", "c", "all"]), default="all", show_default=True)
+@click.option(
+    "--to",
+    "target",
+    type=click.Choice(["tflite", "onnx", "c", "all"]),
+    default="all",
+    show_default=True,
+    help="What to write; c is a directory of C99 that tests itself.",
+)
 @click.option("--out", type=FILE, help="Directory for what is written.  [default: beside the model]")
-@click.option("--verify-seconds", type=click.FloatRange(1), default=60.0, show_default=True)
-@click.option("--json", "as_json", is_flag=True)
+@click.option(
+    "--verify-seconds",
+    type=Finite(1, 3600),
+    default=60.0,
+    show_default=True,
+    help="Audio that every engine must agree on, frame by frame.",
+)
+@JSON
 def export(model: Path, target: str, out: Path | None, verify_seconds: float, as_json: bool) -> None:
     """Write what a device runs, and prove it equal to the graph on every engine there is."""
     from firmware_export.export import export as run
@@ -245,7 +324,7 @@ def export(model: Path, target: str, out: Path | None, verify_seconds: float, as
 
 @command.command()
 @click.argument("model", type=FILE)
-@click.option("--json", "as_json", is_flag=True)
+@JSON
 def info(model: Path, as_json: bool) -> None:
     """Say what MODEL.kws is: phrase, size, work, operating points, what it learned from."""
     from kws.info import describe, text

@@ -15,10 +15,11 @@ from kws.pipeline import Pipeline
 
 @dataclass(frozen=True)
 class Partial:
-    """What one block of a file gave: its detections, and how many seconds of the file have been heard by now."""
+    """What one block of a file gave: detections, how many seconds have been heard by now, its highest score (0..1)."""
 
     detections: tuple[Detection, ...]
     heard_s: float
+    highest_score: float
 
 
 def detect_file(
@@ -47,10 +48,12 @@ def detect_blocks(
     """
     pipeline = Pipeline(model, engine, threshold_q15(model, threshold))
     heard = 0
-    for block in read_blocks(path, block_s):
-        heard += len(block)
-        yield Partial(tuple(pipeline.push(block)), heard / SAMPLE_RATE_HZ)
-    yield Partial(tuple(pipeline.push(np.zeros(trailing_samples(model), np.int16))), heard / SAMPLE_RATE_HZ)
+    silence = np.zeros(trailing_samples(model), np.int16)
+    for sound in (read_blocks(path, block_s), (silence,)):
+        for block in sound:
+            heard += 0 if block is silence else len(block)
+            found = tuple(pipeline.push(block))
+            yield Partial(found, heard / SAMPLE_RATE_HZ, int(pipeline.scores.max(initial=0)) / SCORE_ONE)
 
 
 def trailing_samples(model: KwsModel) -> int:
@@ -76,6 +79,13 @@ def text_line(path: Path | str, detection: Detection, model: KwsModel, threshold
     )
 
 
+def nothing_line(path: Path | str, highest_score: float, model: KwsModel, threshold: float | None = None) -> str:
+    """Return what is said of a file without a detection: how close it came, so that silence is no riddle."""
+    limit = threshold_q15(model, threshold) / SCORE_ONE
+    phrase = model.detector.phrase
+    return f"{path}: {phrase!r} was not heard  (highest score {highest_score:.3f}, threshold {limit:.3f})"
+
+
 def json_line(path: Path | str, detection: Detection, model: KwsModel, threshold: float | None = None) -> str:
     """Return the detection as one JSON object: file, phrase, time_s, score and threshold (0..1)."""
     data = {
@@ -85,4 +95,4 @@ def json_line(path: Path | str, detection: Detection, model: KwsModel, threshold
         "score": round(detection.score, 6),
         "threshold": round(threshold_q15(model, threshold) / SCORE_ONE, 6),
     }
-    return json.dumps(data, ensure_ascii=False)
+    return json.dumps(data)  # ASCII: a file's name need not be UTF-8

@@ -1,13 +1,12 @@
 """Engines run a quantized graph: int8 features in, int8 logits out. All of them give the same numbers."""
 
-import importlib
-import os
 from collections.abc import Callable
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from kws import runtime
 from kws.errors import KwsError
 from kws.graph.check import check
 from kws.graph.interpret import Interpreter
@@ -69,14 +68,12 @@ class CEngine:
 
     def __init__(self, graph: QuantGraph) -> None:
         """Raise ``GraphError`` for a graph that fails ``check``, ``KwsError`` where the extension is missing."""
-        reason = native_reason()
-        if reason:
-            raise KwsError(f"engine c: {reason}; or use the engine 'graph'")
-        runtime = importlib.import_module("kws._runtime")
-        self._ffi, self._lib = runtime.ffi, runtime.lib
+        if reason := runtime.reason():
+            raise KwsError(f"engine c: the compiled runtime is not there ({reason}); choose graph, or auto")
+        self._ffi, self._lib = runtime.load()
         check(graph)
-        self.graph = graph
-        self.stride, self.outputs = graph.stride, graph.outputs
+        self.stride, self.bands = graph.tensor(graph.input).shape
+        self.outputs = graph.outputs
         self._structs = _Structs(self._ffi, self._lib, records(graph, plan(graph)))
         self._pointer = self._structs.graph
         code = self._lib.kws_graph_check(self._pointer)
@@ -87,7 +84,7 @@ class CEngine:
 
     def run(self, features: NDArray[np.int8]) -> NDArray[np.int8]:
         """Take int8 [n * stride, bands], return int8 [n, outputs]; C is called once."""
-        steps = np.ascontiguousarray(as_steps(self.graph, features))
+        steps = np.ascontiguousarray(as_steps(features, self.stride, self.bands))
         logits = np.empty((len(steps), self.outputs), np.int8)
         source = self._ffi.from_buffer("int8_t[]", steps.reshape(-1))
         target = self._ffi.from_buffer("int8_t[]", logits.reshape(-1), require_writable=True)
@@ -136,26 +133,7 @@ def make_engine(graph: QuantGraph, name: str = "auto") -> Engine:
         KwsError: no such engine, the C runtime was asked for and is missing, or the graph does not pass ``check``.
     """
     if name == "auto":
-        name = "graph" if native_reason() else "c"
+        name = "c" if runtime.available() else "graph"
     if name not in ENGINES:
         raise KwsError(f"engine {name!r} is not known; give one of auto, {', '.join(ENGINES)}")
     return ENGINES[name](graph)
-
-
-def native_reason() -> str:
-    """Return why the compiled runtime cannot be used; empty where it can."""
-    if os.environ.get("KWS_NO_NATIVE") == "1":
-        return "KWS_NO_NATIVE=1 turns the compiled runtime off; unset it"
-    try:
-        runtime = importlib.import_module("kws._runtime")
-    except ImportError:
-        return "the compiled runtime is missing; install kws again with a C compiler"
-    if not hasattr(runtime.lib, "kws_graph_run"):
-        return "the compiled runtime is older than this source; install kws again"
-    return ""
-
-
-def runtime_summary() -> str:
-    """Return, for people, what "auto" runs here."""
-    reason = native_reason()
-    return f"graph (numpy): {reason}" if reason else "c (the compiled C99 runtime)"

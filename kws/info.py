@@ -6,16 +6,16 @@ from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
-from kws import model_file
+from kws import model_file, runtime
 from kws.detect import SCORE_ONE
-from kws.frontend import native
 from kws.model_file import KwsModel
 
 
 def describe(model: KwsModel) -> dict[str, Any]:
     """Return the model's summary and, under "runtime", whether the compiled C99 or numpy is in use and why."""
-    runtime = {"in_use": "compiled C99" if native.available() else "numpy", "reason": native.reason()}
-    return {**model_file.summary(model), "runtime": runtime}
+    reason = runtime.reason()
+    in_use = {"in_use": "numpy" if reason else "compiled C99", "reason": reason}
+    return {**model_file.summary(model), "runtime": in_use}
 
 
 def text(data: dict[str, Any]) -> str:
@@ -29,7 +29,7 @@ def text(data: dict[str, Any]) -> str:
 
 
 def _facts(data: dict[str, Any]) -> Table:
-    frontend, detector, runtime = data["frontend"], data["detector"], data["runtime"]
+    frontend, detector, in_use = data["frontend"], data["detector"], data["runtime"]
     table = Table(box=None, show_header=False)
     rows = [
         ("phrase", f"{data['phrase']!r}, labels {', '.join(data['labels'])}"),
@@ -48,7 +48,7 @@ def _facts(data: dict[str, Any]) -> Table:
         ("memory", f"{data['weight_bytes']:,} bytes of weights, {data['state_bytes']:,} bytes of state"),
         ("latency", f"{data['latency_frames']} frames ({data['latency_ms']} ms) of declared look-ahead"),
         ("recipe hash", data["recipe_hash"]),
-        ("running here", runtime["in_use"] + (f" ({runtime['reason']})" if runtime["reason"] else "")),
+        ("running here", in_use["in_use"] + (f" ({in_use['reason']})" if in_use["reason"] else "")),
     ]
     for row in rows:
         table.add_row(*row)

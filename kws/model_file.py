@@ -148,7 +148,7 @@ def from_bytes(content: bytes, where: str) -> KwsModel:
     try:
         tensors = safetensors.numpy.load(content)
         return _model(metadata, tensors, where)
-    except (safetensors.SafetensorError, KeyError, TypeError, ValueError) as error:
+    except (safetensors.SafetensorError, LookupError, TypeError, ValueError) as error:
         raise KwsError(f"{where}: the parts of the model do not fit together ({error}); make it again") from error
 
 
@@ -191,7 +191,7 @@ def _metadata(content: bytes, where: str) -> dict[str, Any]:
         metadata = json.loads(header.pop("__metadata__")[FORMAT])
         end = max((int(tensor["data_offsets"][1]) for tensor in header.values()), default=0)
         version, stored = metadata["version"], metadata["sha256"]
-    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
+    except (ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise damaged from error
     if not (isinstance(version, int) and isinstance(stored, str) and metadata.get("format") == FORMAT):
         raise damaged

@@ -15,19 +15,22 @@ from kws.evaluate.report import evaluate, operating_points
 from kws.model_file import load, save
 from kws.recipe import Recipe, load_recipe
 from kws.summary import Summary
-from kws.train.run import train
+from kws.train.run import read_clips, train
 
 VERIFY_SECONDS = 60.0
+PHRASE = "computer"
+"""What is trained where neither the command line nor a recipe says it."""
 
 
 @dataclass(frozen=True)
 class Options:
     """What the command line gives: the phrase and, where not the default, where to and what from."""
 
-    phrase: str
+    phrase: str | None = None
     out: Path | None = None
     real: Path | None = None
     recipe: Path | None = None
+    language: str | None = None
     seed: int | None = None
 
 
@@ -59,6 +62,7 @@ def train_recipe(recipe: Recipe, out: Path | None) -> Path:
     model_path = out / f"{slug(recipe.phrase)}.kws"
     if model_path.exists() and load(model_path).recipe_hash == configs.config_hash(recipe):
         return model_path
+    read_clips(recipe, ())  # a mistake in the user's own data is better told before minutes of speaking than after
     manifest = synthesize(recipe.synthesis, recipe.phrase, synthesis_directory(out), recipe.seed)
     model = train(recipe, [manifest], out / "training")
     points, threshold = operating_points(model, manifest, "dev")
@@ -84,10 +88,14 @@ def keep_older(path: Path) -> None:
 
 def _recipe(options: Options) -> Recipe:
     if options.recipe is None:
-        return configs.load(Recipe, {"phrase": options.phrase, "seed": options.seed or 0}, "quickstart")
-    recipe = load_recipe(options.recipe)
-    if slug(recipe.phrase) != slug(options.phrase):
-        raise KwsError(f"{options.recipe}: phrase is {recipe.phrase!r}, not {options.phrase!r}; give that phrase")
+        phrase = PHRASE if options.phrase is None else options.phrase
+        recipe = configs.load(Recipe, {"phrase": phrase}, "quickstart")
+    else:
+        recipe = load_recipe(options.recipe)
+        if options.phrase is not None and slug(recipe.phrase) != slug(options.phrase):
+            raise KwsError(f"{options.recipe}: phrase is {recipe.phrase!r}, not {options.phrase!r}; give that phrase")
+    if options.language is not None:
+        recipe = replace(recipe, synthesis=replace(recipe.synthesis, language=options.language))
     return recipe if options.seed is None else replace(recipe, seed=options.seed)
 
 

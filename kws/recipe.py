@@ -114,9 +114,11 @@ class Recipe:
             raise ValueError(str(error)) from error
         if len(words) >= MAX_LABELS:
             raise ValueError(f"phrase has {len(words)} words; at most {MAX_LABELS - 1} are told apart")
-        if self.seed < 0:
-            raise ValueError("seed must be at least 0")
-        self.detector_config()
+        _check("seed", self.seed, 0, 2**32 - 1)
+        try:
+            self.detector_config()
+        except ValueError as error:
+            raise ValueError(f"detector.{error}") from error
 
     def labels(self) -> tuple[str, ...]:
         """Return the model's outputs: filler, then one label per word of the phrase, in order, all different.

@@ -1,7 +1,10 @@
 """The short table at the end of ``kws quickstart``, and the commands to type next."""
 
+import shutil
+import sys
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
@@ -69,14 +72,26 @@ class Summary:
         return table
 
     def _next(self) -> list[str]:
-        model, folder = self.model_path, self.model_path.parent
-        return [
-            f"kws listen {model}            # say it",
-            f"kws detect {model} FILE...    # find it in recordings",
-            f"kws info {model}              # what it is and what it learned from",
-            f"make -C {self.exported.bundle} test   # the C99 firmware bundle tests itself",
-            f"less {folder / 'evaluation.txt'}     # every label, speaker and false accept",
-        ]
+        kws, model = program(), quote(str(self.model_path))
+        bundle, details = quote(str(self.exported.bundle)), quote(str(self.model_path.parent / "evaluation.txt"))
+        commands = {
+            f"{kws} listen {model}": "say it",
+            f"{kws} detect {model} FILE...": "find it in recordings",
+            f"{kws} info {model}": "what it is and what it learned from",
+            f"make -C {bundle} test": "the C99 firmware bundle tests itself",
+            f"less {details}": "every label, speaker and false accept",
+        }
+        width = max(map(len, commands))
+        return [f"{command:{width}}  # {purpose}" for command, purpose in commands.items()]
+
+
+def program() -> str:
+    """Return how the user can call ``kws`` again: by its name where the shell finds it, else as it was called now.
+
+    `make demo` runs it out of a `.venv` that nobody has activated.
+    """
+    called = sys.argv[0]
+    return quote(called) if Path(called).name == "kws" and shutil.which("kws") is None else "kws"
 
 
 def _rates(split: SplitResult) -> tuple[str, str, str, str]:

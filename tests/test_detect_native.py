@@ -8,8 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from kws._runtime import ffi, lib
+from kws import runtime
 from kws.detect import Decision, DetectorConfig, Scorer
+
+if not runtime.available():
+    pytest.skip(runtime.reason(), allow_module_level=True)
+ffi, lib = runtime.load()
 
 
 class NativeDetector:

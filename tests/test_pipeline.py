@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from kws import frontend, pipeline
+from kws import frontend, pipeline, runtime
 from kws.detect import SCORE_ONE, Detection, DetectorConfig, Scorer, decide
 from kws.errors import KwsError
 from kws.frontend.config import FrontendConfig
@@ -19,6 +19,7 @@ from kws.model_file import KwsModel
 from kws.pipeline import Pipeline
 
 MakeGraph = Callable[[int, int], QuantGraph]
+ENGINES = ["graph", "c"] if runtime.available() else ["graph"]
 
 
 def bursts(seconds: float, seed: int = 0) -> NDArray[np.int16]:
@@ -45,7 +46,7 @@ def model(request: pytest.FixtureRequest, small_graph: MakeGraph) -> KwsModel:
     return make_model(small_graph(3, request.param))
 
 
-@pytest.mark.parametrize("engine", ["graph", "c"])
+@pytest.mark.parametrize("engine", ENGINES)
 def test_the_pipeline_is_its_parts_in_a_row(model: KwsModel, engine: str) -> None:
     samples = bursts(4.0)
     stride = model.graph.stride
@@ -66,7 +67,7 @@ def test_the_pipeline_is_its_parts_in_a_row(model: KwsModel, engine: str) -> Non
 
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(cuts=st.lists(st.integers(0, 32000), max_size=30), engine=st.sampled_from(["graph", "c"]))
+@given(cuts=st.lists(st.integers(0, 32000), max_size=30), engine=st.sampled_from(ENGINES))
 def test_any_chunking_gives_the_same(model: KwsModel, cuts: list[int], engine: str) -> None:
     samples = bursts(2.0)
     threshold = firing(model, samples)

@@ -1,11 +1,11 @@
 """Activation ranges for post-training int8, chosen on features that are drawn as training draws them.
 
-Hidden layers: the clipping point with the smallest mean squared error of the quantized activations, from a grid up
-to the largest value (as in Banner et al. 2019, found by search). Logits: the one with the smallest mean squared
-error of the posteriors, which is what the detector sees.
+Hidden layers: from 0 (or the least) to the value that all but 1 in 10,000 stay below. On a trained 3 x 128 DeepKWS
+the posteriors' mean error was 0.0027 with this, 0.0030 with the least squared error of the activations, 0.0033 with
+the full range, 0.0024 with 1 in 1,000 but with a largest error of 0.12 in place of 0.08. Logits: the range with the
+smallest mean squared error of the posteriors, which is what the detector sees (the full range doubles the error).
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,6 +23,12 @@ Array = NDArray[np.float64]
 INPUT_QUANT = Quant(float32_exact(40.0 / 255.0), -128)
 """The LFBE in int8: log2 energies 0 to 40 in steps of 0.157 (0.47 dB). Digital silence, 0, is the zero point, where
 states start. What lies above 40, one band within 10 dB of a full-scale tone, is clipped."""
+
+KEPT_SHARE = 0.9999
+"""Of a hidden layer's activations: how many the int8 range holds; the rest is clipped."""
+
+USEFUL_LOGIT = 5.5
+"""The range of a centred logit is at least +-this: two labels then differ by up to 11, a posterior of 1 in Q15."""
 
 VALUES_AT_MOST = 400_000
 """Activations that one choice looks at, evenly taken from all."""
@@ -83,21 +89,18 @@ def softmax(logits: Array) -> Array:
 
 def _hidden_quant(values: Array, relu: bool) -> Quant:
     flat = values.ravel()[:: max(1, values.size // VALUES_AT_MOST)]
-    low, high = (0.0, float(flat.max())) if relu else (min(float(flat.min()), 0.0), max(float(flat.max()), 0.0))
-    return _best(lambda share: _affine(low * share, high * share), flat, lambda part: part)
+    low, high = np.quantile(flat, [1.0 - KEPT_SHARE, KEPT_SHARE])
+    return _affine(0.0 if relu else min(float(low), 0.0), max(float(high), 0.0))
 
 
 def _logit_quant(values: Array) -> Quant:
+    """Return the best symmetric quantization of the centred logits; useful differences are never clipped."""
     rows = values[:: max(1, values.size // VALUES_AT_MOST)]
-    most = float(np.abs(rows).max())
-    return _best(lambda share: Quant(float32_exact(max(most * share, 1e-3) / 127.0), 0), rows, softmax)
-
-
-def _best(quant_of: Callable[[float], Quant], values: Array, seen: Callable[[Array], Array]) -> Quant:
-    """Return the quantization whose error, as ``seen`` sees it, is least, for clipping points of 20 % to 100 %."""
-    wanted = seen(values)
-    candidates = [quant_of(share) for share in np.linspace(0.2, 1.0, 33)]
-    errors = [float(((seen(fake_quantize(values, quant)) - wanted) ** 2).mean()) for quant in candidates]
+    most = max(float(np.abs(rows).max()), 1e-3)
+    ranges = np.linspace(min(most, USEFUL_LOGIT), most, 33)
+    candidates = [Quant(float32_exact(largest / 127.0), 0) for largest in ranges]
+    wanted = softmax(rows)
+    errors = [float(((softmax(fake_quantize(rows, quant)) - wanted) ** 2).mean()) for quant in candidates]
     return candidates[int(np.argmin(errors))]
 
 

@@ -20,25 +20,29 @@ BLOCK = 160
 
 @dataclass(frozen=True)
 class AugmentConfig:
-    """How far the world may differ from the clips. A share is a probability per example."""
+    """How far the world may differ from the clips. A share is a probability per example.
+
+    The defaults were chosen on real recordings of other words than the phrases the project reports on: a detector
+    of synthesized "alexa", 45,000 examples each. Rooms, speeds and milder noise found more of the real ones.
+    """
 
     noise_share: float = 0.85
     # Of the noises: how many are babble, and how many recorded (where a manifest has clips labelled noise).
     babble_share: float = 0.3
     recorded_share: float = 0.5
-    snr_db_min: float = -5.0
-    snr_db_max: float = 20.0
+    snr_db_min: float = 0.0
+    snr_db_max: float = 30.0
     # Level of the speech, RMS over its active parts; 0 dBFS is the RMS of a full-scale square wave.
     level_dbfs_min: float = -50.0
     level_dbfs_max: float = -12.0
     clip_share: float = 0.05
-    speed_percent: float = 10.0
+    speed_percent: float = 20.0
     # Spectral tilt and the strength of a random equalizer with one gain per octave.
-    tilt_db_per_octave: float = 2.0
-    equalizer_db: float = 5.0
+    tilt_db_per_octave: float = 3.0
+    equalizer_db: float = 6.0
     # Narrow channels: telephone lines, small loudspeakers, low-rate codecs.
     band_limit_share: float = 0.2
-    room_share: float = 0.4
+    room_share: float = 0.7
     reverberation_s_min: float = 0.1
     reverberation_s_max: float = 0.7
 
@@ -120,7 +124,7 @@ def change_speed(samples: Samples, factor: float) -> Samples:
     >>> len(change_speed(np.zeros(1100, np.int16), 1.1))
     1000
     """
-    count = max(int(len(samples) / factor), 1)
+    count = max(round(len(samples) / factor), 1)
     places = np.arange(count, dtype=np.float64) * factor
     return np.asarray(np.rint(np.interp(places, np.arange(len(samples)), samples))).astype(np.int16)
 

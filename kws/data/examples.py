@@ -25,9 +25,9 @@ class ExampleConfig:
     window_ms: int = 2400
     positive_weight: float = 0.4
     # The phrase cut off in its middle: filler.
-    cut_weight: float = 0.08
-    near_weight: float = 0.25
-    speech_weight: float = 0.22
+    cut_weight: float = 0.05
+    near_weight: float = 0.1
+    speech_weight: float = 0.4
     noise_weight: float = 0.05
     # How often other speech stands right before a positive, and right after it.
     before_share: float = 0.4

@@ -6,6 +6,7 @@ A text in which the phrase can be heard is never a negative, whatever its letter
 
 import itertools
 import re
+import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -48,10 +49,28 @@ def clean_phrase(phrase: str, identifier: str) -> str:
     if len(text) > MAX_LETTERS or len(text.split()) > MAX_WORDS:
         limits = f"{MAX_WORDS} words and {MAX_LETTERS} letters"
         raise KwsError(f"phrase {text[:40]!r}... is too long for a wake phrase; give at most {limits}")
+    spelled = next((word for word in text.split() if _is_spelled(word, identifier)), None)
+    if spelled is not None:
+        raise KwsError(
+            f"phrase {phrase!r}: the voices of this language would spell {spelled!r} letter by letter; "
+            "set the language that it is written in (--language, or synthesis.language in a recipe)"
+        )
     spoken = phonetics.segments(espeak.phonemes([text], identifier)[0])
     if len(spoken) < 2:
         raise KwsError(f"phrase {phrase!r}: espeak-ng finds nothing to speak in it; give a phrase or another language")
     return text
+
+
+def _is_spelled(word: str, identifier: str) -> bool:
+    """Whether espeak-ng names the letters of a foreign script ("Chinese letter"): a part each, or far too many sounds.
+
+    Latin letters every voice can read; "TV" or "42" are said as people say them.
+    """
+    letters = [sign for sign in word if sign.isalpha()]
+    if len(letters) < 2 or all(unicodedata.name(sign, "").startswith("LATIN") for sign in letters):
+        return False
+    parts = espeak.phonemes([word], identifier)[0]
+    return len(parts) >= len(letters) or len(phonetics.segments(parts)) > 3 * len(letters)
 
 
 class Ear:

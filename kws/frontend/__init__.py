@@ -8,6 +8,7 @@ from typing import Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from kws import runtime
 from kws.errors import KwsError
 from kws.frontend import framing, native
 from kws.frontend.config import LFBE_FRACTION_BITS, FrontendConfig
@@ -88,8 +89,8 @@ def compute(
 def _choose(implementation: Implementation) -> Literal["numpy", "native"]:
     if implementation not in ("auto", "numpy", "native"):
         raise KwsError(f"frontend implementation {implementation!r} is unknown; choose auto, numpy or native")
-    if implementation == "native" and not native.available():
+    if implementation == "native" and not runtime.available():
         raise KwsError(
-            f"the compiled frontend is not there ({native.reason()}); choose numpy, or auto for the best one"
+            f"the compiled frontend is not there ({runtime.reason()}); choose numpy, or auto for the best one"
         )
-    return "numpy" if implementation == "numpy" or not native.available() else "native"
+    return "numpy" if implementation == "numpy" or not runtime.available() else "native"

@@ -1,55 +1,31 @@
-"""The frontend's C99 code on this machine, through cffi; without it numpy serves (``kws info`` says which is in use).
+"""The frontend's C99 code on this machine, through cffi; without it numpy serves (see ``kws.runtime``).
 
 Samples and features are handed over where they lie, without a copy; one push is one call into C.
 """
 
 import functools
-import importlib
-import os
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from kws import runtime
 from kws.frontend.config import FrontendConfig
 from kws.frontend.framing import count_frames
-from kws.frontend.tables import C_TYPES, build
-
-OFF = "KWS_NO_NATIVE"
-"""Environment variable: 1 turns the compiled code off."""
-
-
-def reason() -> str:
-    """Return why the compiled code is not in use, in a few words; empty when it is."""
-    if os.environ.get(OFF, "") not in ("", "0"):
-        return f"turned off by {OFF}"
-    try:
-        runtime = importlib.import_module("kws._runtime")
-    except ImportError:
-        return "kws._runtime was not built; install kws again with a C compiler"
-    if not hasattr(runtime.lib, "kws_lfbe_push"):
-        return "kws._runtime is older than this source; install kws again"
-    return ""
-
-
-def available() -> bool:
-    """Return whether the compiled code is there and not turned off."""
-    return not reason()
+from kws.frontend.tables import build
 
 
 class _Binding:
     """The C struct of one config's tables, with the arrays that it points into; read-only, so shared."""
 
     def __init__(self, config: FrontendConfig) -> None:
-        runtime = importlib.import_module("kws._runtime")
-        self.ffi: Any = runtime.ffi
-        self.lib: Any = runtime.lib
+        self.ffi, self.lib = runtime.load()
         self._allocate = self.ffi.new_allocator(should_clear_after_alloc=False)
         self.tables = self.ffi.new("kws_lfbe_tables_t *")
         self._samples_type = self.ffi.typeof("int16_t[]")
         self._arrays = []
         for name, array in build(config).arrays():
-            pointer = self.ffi.from_buffer(C_TYPES[array.dtype.name] + "[]", array)
+            pointer = self.ffi.from_buffer(f"{array.dtype}_t[]", array)
             self._arrays.append(pointer)
             setattr(self.tables, name, pointer)
         for name, value in build(config).scalars():

@@ -2,7 +2,7 @@
 
 ``Tables`` has the fields of the C struct ``kws_lfbe_tables_t`` (``firmware_export/runtime/lfbe.h``): the same names in
 the same order, scalars first. An exporter needs nothing else: ``scalars()`` are plain numbers, ``arrays()`` are flat
-C arrays whose type is ``C_TYPES[array.dtype.name]``.
+C arrays whose type is the name of their dtype with ``_t`` behind.
 """
 
 import dataclasses
@@ -14,9 +14,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kws.frontend.config import FrontendConfig
-
-C_TYPES = {"int16": "int16_t", "uint16": "uint16_t", "int32": "int32_t"}
-"""The C type of an array's elements, by the name of its dtype."""
 
 PEAK_BITS = 24
 """Windowed samples are shifted so that the largest magnitude of a frame is in 2^23 .. 2^24: the FFT cannot overflow."""

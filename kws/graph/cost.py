@@ -4,11 +4,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from kws.graph.ir import Concat, Conv2D, Op, QuantGraph, Reshape, Slice
 from kws.graph.plan import plan
+from kws.graph.records import records
 from kws.graph.wiring import size
-
-_CHANNEL_BYTES = 4 + 4 + 1  # a channel's bias (int32), multiplier (int32) and shift (int8), as ops.h has them
 
 
 @dataclass(frozen=True)
@@ -30,25 +31,31 @@ class Cost:
 def cost(graph: QuantGraph) -> Cost:
     """Return the cost of a checked graph."""
     counts = [_COUNTS[type(op)](graph, op) for op in graph.ops]
-    parameters, macs, weight_bytes = (sum(column) for column in zip(*counts, strict=True)) if counts else (0, 0, 0)
-    states = sum(size(graph.tensor(state.read)) for state in graph.states)
-    return Cost(parameters, macs, weight_bytes, states, plan(graph).arena_bytes)
+    layout = plan(graph)
+    constants = [value for record in records(graph, layout).ops for value in record.fields.values()]
+    return Cost(
+        parameters=sum(parameters for parameters, _ in counts),
+        macs_per_step=sum(macs for _, macs in counts),
+        weight_bytes=sum(value.nbytes for value in constants if isinstance(value, np.ndarray)),
+        state_bytes=sum(size(graph.tensor(state.read)) for state in graph.states),
+        arena_bytes=layout.arena_bytes,
+    )
 
 
-# ---- per operator: parameters, multiply-accumulates per step, bytes of constants ----
+# ---- per operator: parameters, multiply-accumulates per step ----
 
 
-def _nothing(graph: QuantGraph, op: Op) -> tuple[int, int, int]:
-    return 0, 0, 0
+def _nothing(graph: QuantGraph, op: Op) -> tuple[int, int]:
+    return 0, 0
 
 
-def _conv2d(graph: QuantGraph, op: Conv2D) -> tuple[int, int, int]:
+def _conv2d(graph: QuantGraph, op: Conv2D) -> tuple[int, int]:
     channels = len(op.weights)
     positions = size(graph.tensor(op.output)) // channels
-    return op.weights.size + channels, positions * op.weights.size, op.weights.size + channels * _CHANNEL_BYTES
+    return op.weights.size + channels, positions * op.weights.size
 
 
-_COUNTS: dict[type[Op], Callable[[QuantGraph, Any], tuple[int, int, int]]] = {
+_COUNTS: dict[type[Op], Callable[[QuantGraph, Any], tuple[int, int]]] = {
     Reshape: _nothing,
     Concat: _nothing,
     Slice: _nothing,

@@ -63,7 +63,7 @@ class Interpreter:
         Raises:
             ValueError: the features have another type or shape.
         """
-        steps = as_steps(self.graph, features)
+        steps = as_steps(features, *self._tensors[self.graph.input].shape)
         logits = np.empty((len(steps), self.graph.outputs), np.int8)
         for start in range(0, len(steps), _CHUNK_STEPS):
             chunk = steps[start : start + _CHUNK_STEPS]

@@ -28,13 +28,12 @@ def row_bytes(tensor: Tensor) -> int:
     return size(tensor) // tensor.shape[0]
 
 
-def as_steps(graph: QuantGraph, features: NDArray[Any]) -> NDArray[np.int8]:
+def as_steps(features: NDArray[Any], stride: int, bands: int) -> NDArray[np.int8]:
     """Return int8 features [n * stride, bands] as [n, stride, bands].
 
     Raises:
         ValueError: another type, another number of bands, or frames that do not fill the last step.
     """
-    stride, bands = graph.tensor(graph.input).shape
     if features.dtype != np.int8 or features.ndim != 2 or features.shape[1] != bands or len(features) % stride:
         raise ValueError(
             f"features are {features.dtype}{list(features.shape)}; give int8[n * {stride}, {bands}], whole steps"

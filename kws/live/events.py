@@ -123,7 +123,7 @@ def json_line(event: Event) -> str:
     >>> json_line(Overflow(time_s=3.5, lost_s=0.02))
     '{"event": "overflow", "time_s": 3.5, "lost_s": 0.02}'
     """
-    return json.dumps({"event": event.event, **dataclasses.asdict(event)}, ensure_ascii=False)
+    return json.dumps({"event": event.event, **dataclasses.asdict(event)})
 
 
 def sentence(event: Event) -> str:

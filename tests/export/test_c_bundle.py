@@ -1,7 +1,5 @@
 """The C99 bundle: builds by itself, and computes what the pipeline computes, bit for bit, under sanitizers."""
 
-import dataclasses
-import os
 import re
 import shutil
 import subprocess
@@ -13,10 +11,9 @@ import pytest
 from numpy.typing import NDArray
 
 from firmware_export import bundle, figures
-from firmware_export.bundle_engine import compile_program, compiler
+from firmware_export.bundle_engine import compile_program
 from kws import model_file, pipeline
 from kws.detect import SCORE_ONE, DetectorConfig, OperatingPoint
-from kws.errors import KwsError
 from kws.frontend.config import FrontendConfig
 from kws.graph.interpret import Interpreter
 from kws.graph.ir import QuantGraph
@@ -260,12 +257,6 @@ def test_cplusplus_firmware_calls_it(built: Path, tmp_path: Path) -> None:
     assert subprocess.run([program]).returncode == 0
 
 
-def test_audio_too_short_for_a_self_test_is_refused(tone_model: KwsModel, tmp_path: Path) -> None:
-    with pytest.raises(KwsError, match="has 399 samples"):
-        bundle.write_c(tone_model, tmp_path / "c", np.zeros(399, np.int16))
-    assert not list(tmp_path.iterdir())
-
-
 def test_silence_still_makes_a_self_test(tone_model: KwsModel, tmp_path: Path) -> None:
     bundle.write_c(tone_model, tmp_path / "c", np.zeros(400, np.int16))
     assert "PASS beep: 1 steps and 1 detections" in make(tmp_path / "c", "test")
@@ -294,15 +285,3 @@ def test_figures_are_what_was_built(model: KwsModel, built: Path) -> None:
     width = {"int8": 1, "uint8": 1, "int16": 2, "uint16": 2, "int32": 4}
     sizes = [width[kind] * int(count) for kind, count in constants if kind in width]
     assert sum(sizes) == sum(figures.flash_bytes(model).values())
-
-
-def test_the_same_model_gives_the_same_bundle(model: KwsModel) -> None:
-    assert bundle.contents(model) == bundle.contents(dataclasses.replace(model))
-
-
-def test_a_compiler_is_found_or_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert compiler()
-    monkeypatch.setenv("CC", "")
-    monkeypatch.setenv("PATH", os.devnull)
-    with pytest.raises(KwsError, match="no C compiler"):
-        compiler()

@@ -1,11 +1,15 @@
 """Where a bundle may be written, and what is never lost."""
 
+import dataclasses
+import os
 import resource
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from firmware_export import bundle
+from firmware_export.bundle_engine import compiler
 from firmware_export.marker import check_replaceable, read_marker
 from kws.errors import KwsError
 from kws.model_file import KwsModel
@@ -105,3 +109,21 @@ def test_a_verified_bundle_is_moved_into_place(tone_model: KwsModel, written: Pa
     bundle.replace_bundle(tmp_path / "new", written)
     assert names(tmp_path) == ["beep"]
     check_replaceable(written)
+
+
+def test_audio_too_short_for_a_self_test_is_refused(tone_model: KwsModel, tmp_path: Path) -> None:
+    with pytest.raises(KwsError, match="has 399 samples"):
+        bundle.write_c(tone_model, tmp_path / "c", np.zeros(399, np.int16))
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_same_model_gives_the_same_bundle(tone_model: KwsModel) -> None:
+    assert bundle.contents(tone_model) == bundle.contents(dataclasses.replace(tone_model))
+
+
+def test_a_compiler_is_found_or_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert compiler()
+    monkeypatch.setenv("CC", "")
+    monkeypatch.setenv("PATH", os.devnull)
+    with pytest.raises(KwsError, match="no C compiler"):
+        compiler()

@@ -201,7 +201,7 @@ def test_an_operator_that_firmware_lacks_is_refused(graph: QuantGraph, monkeypat
     def as_transpose(context: Any, op: Any) -> None:
         context.subgraph.operator("TRANSPOSE", [context.index(op.input)], [context.index(op.output)])
 
-    monkeypatch.setitem(tflite_lowering._REGISTRY, Conv2D, as_transpose)
+    monkeypatch.setitem(tflite_lowering.LOWERINGS.functions, Conv2D, as_transpose)
     with pytest.raises(KwsError, match="TRANSPOSE"):
         tflite.to_bytes(graph)
 

@@ -71,7 +71,10 @@ def test_error_is_below_a_fiftieth(
     samples = quantized(signal * 32767 * 10 ** (level_dbfs / 20))
     exact = exact_energies(samples, config)
     error = np.abs(compute(samples, config) / ONE - np.log2(np.maximum(exact, 1)))
-    counted = exact >= exact.max(axis=1, keepdims=True) * 1e-6  # within 60 dB of the frame's loudest band
+    # Within 60 dB of the frame's loudest band. Energies below the format's least value, 1, are left out: silent frames
+    # have no error, and would make room for others'.
+    counted = (exact >= exact.max(axis=1, keepdims=True) * 1e-6) & (exact >= 1)
+    assert counted.sum() > 5000
     assert np.quantile(error[counted], 0.99) < 0.02
     assert error[counted].max() < 0.05
 

@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from kws.frontend import FrontendConfig, compute
-from kws.frontend.tables import C_TYPES, Tables, build
+from kws.frontend.tables import Tables, build
 
 RUNTIME = Path(__file__).parents[2] / "firmware_export" / "runtime"
 SOURCES = [RUNTIME / "lfbe.c", RUNTIME / "lfbe_frame.c"]
@@ -35,9 +35,7 @@ def c_tables(tables: Tables) -> str:
     """Print the tables as C, with nothing known but their fields."""
     lines = ['#include "lfbe.h"']
     for name, array in tables.arrays():
-        lines.append(
-            f"static const {C_TYPES[array.dtype.name]} t_{name}[] = {{{', '.join(map(str, array.tolist()))}}};"
-        )
+        lines.append(f"static const {array.dtype}_t t_{name}[] = {{{', '.join(map(str, array.tolist()))}}};")
     fields = [f".{name} = {value}" for name, value in tables.scalars()]
     fields += [f".{name} = t_{name}" for name, _ in tables.arrays()]
     return "\n".join([*lines, f"static const kws_lfbe_tables_t tables = {{{', '.join(fields)}}};\n"])

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from kws.frontend import compute
-from kws.frontend.native import available
+from kws.runtime import available
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "lfbe.npz"
 NATIVE = pytest.param("native", marks=pytest.mark.skipif(not available(), reason="not compiled"))

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from kws import runtime
 from kws.frontend import Frontend, FrontendConfig, compute, native
 from kws.frontend.framing import count_frames, frames_of
 from kws.frontend.lfbe import lfbe
@@ -18,7 +19,7 @@ ToInt16 = Callable[[NDArray[np.float64]], Samples]
 CONFIG = FrontendConfig()
 HOP = CONFIG.hop_samples
 
-pytestmark = pytest.mark.skipif(not native.available(), reason=native.reason())
+pytestmark = pytest.mark.skipif(not runtime.available(), reason=runtime.reason())
 
 
 def noises(rng: np.random.Generator, to_int16: ToInt16) -> Iterator[Samples]:

@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 
 from kws.frontend import LFBE_FRACTION_BITS, FrontendConfig, compute
-from kws.frontend.native import available
+from kws.runtime import available
 
 Samples = NDArray[np.int16]
 ToInt16 = Callable[[NDArray[np.float64]], Samples]

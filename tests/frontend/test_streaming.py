@@ -8,14 +8,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from kws import runtime
 from kws.errors import KwsError
-from kws.frontend import Frontend, FrontendConfig, Implementation, compute, native
+from kws.frontend import Frontend, FrontendConfig, Implementation, compute
 from kws.frontend.framing import Framer, count_frames, frames_of
 from kws.frontend.lfbe import bit_length
 
 Samples = NDArray[np.int16]
 CONFIG = FrontendConfig()
-NATIVE = pytest.param("native", marks=pytest.mark.skipif(not native.available(), reason="not compiled"))
+NATIVE = pytest.param("native", marks=pytest.mark.skipif(not runtime.available(), reason="not compiled"))
 IMPLEMENTATIONS = ["numpy", NATIVE]
 NOISE = np.random.default_rng(3).integers(-2000, 2000, 12000).astype(np.int16)
 
@@ -103,9 +104,9 @@ def test_other_arrays_are_refused(implementation: Implementation, samples: Sampl
 
 
 def test_the_compiled_code_can_be_turned_off(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(native.OFF, "1")
-    assert not native.available()
-    assert native.OFF in native.reason()
+    monkeypatch.setenv(runtime.OFF, "1")
+    assert not runtime.available()
+    assert runtime.OFF in runtime.reason()
     assert Frontend(CONFIG).implementation == "numpy"
     with pytest.raises(KwsError, match="turned off by KWS_NO_NATIVE"):
         Frontend(CONFIG, "native")
@@ -113,8 +114,8 @@ def test_the_compiled_code_can_be_turned_off(monkeypatch: pytest.MonkeyPatch) ->
 
 def test_without_a_compiler_numpy_serves(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "kws._runtime", None)
-    monkeypatch.delenv(native.OFF, raising=False)
-    assert "C compiler" in native.reason()
+    monkeypatch.delenv(runtime.OFF, raising=False)
+    assert "C compiler" in runtime.reason()
     assert Frontend(CONFIG).implementation == "numpy"
 
 

@@ -10,7 +10,8 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from kws.engine import CEngine, native_reason
+from kws import runtime
+from kws.engine import CEngine
 from kws.graph.interpret import Interpreter
 from kws.graph.ir import QuantGraph
 from kws.graph.plan import plan
@@ -21,7 +22,7 @@ COMPILER = shutil.which("gcc") or shutil.which("cc") or ""
 STRICT = ["-std=c99", "-pedantic", "-Wall", "-Wextra", "-Wconversion", "-Wshadow", "-Werror", f"-I{RUNTIME}"]
 
 
-@pytest.mark.skipif(bool(native_reason()), reason=native_reason() or "built")
+@pytest.mark.skipif(not runtime.available(), reason=runtime.reason() or "built")
 @settings(max_examples=400)
 @given(data=st.data(), seed=st.integers(0, 2**32 - 1), cut=st.integers(0, 8))
 def test_c_equals_the_interpreter_in_any_chunks(

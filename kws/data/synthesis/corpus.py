@@ -5,11 +5,13 @@ import io
 import json
 import multiprocessing
 import os
+import signal
 import sys
+import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 
@@ -138,7 +140,7 @@ def _mapper(processes: int) -> Iterator[_Map]:
         yield lambda work, chunks: ((index, work(chunk)) for index, chunk in enumerate(chunks))
         return
     # Spawned, not forked: torch or a sound library may have threads in this process.
-    pool = ProcessPoolExecutor(processes, mp_context=multiprocessing.get_context("spawn"))
+    pool = ProcessPoolExecutor(processes, multiprocessing.get_context("spawn"), _end_with_parent)
     try:
         yield partial(_unordered, pool)
     except BrokenProcessPool as error:
@@ -148,6 +150,19 @@ def _mapper(processes: int) -> Iterator[_Map]:
         ) from error
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def _end_with_parent() -> None:
+    """In a speaking process: leave Ctrl+C to the parent, and end when the parent is gone, were it killed."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = multiprocessing.parent_process()
+
+    def watch() -> None:
+        if parent is not None:
+            parent.join()
+            os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def _unordered(pool: ProcessPoolExecutor, work: _Work, chunks: Sequence[Sequence[Job]]) -> Iterator[_Result]:
@@ -207,6 +222,8 @@ def _write(job: Job, utterance: Utterance, directory: Path) -> Clip:
     try:
         path.write_bytes(encoded.getvalue())
     except OSError as error:
+        with suppress(OSError):
+            path.unlink()
         raise unwritable(path, error) from error
     phrase = utterance.words[slice(*job.phrase_words)] if job.phrase_words else ()
     return Clip(
