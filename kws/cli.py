@@ -3,7 +3,6 @@
 import dataclasses
 import io
 import json
-import math
 import os
 import sys
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any, Never
 import click
 
 from kws import __version__
+from kws.cli_options import ENGINE, FILE, JSON, JSON_LINES, LANGUAGE, SEED, THRESHOLD, Finite
 from kws.errors import KwsError
 
 EXTRAS = {
@@ -24,34 +24,6 @@ EXTRAS = {
     "onnx": "export",
     "onnxruntime": "export",
 }
-FILE = click.Path(path_type=Path, readable=False)  # whoever opens it says in one sentence what is wrong
-SEED = click.IntRange(0, 2**32 - 1)
-
-
-class Finite(click.FloatRange):
-    """A number in a range; "nan" lies in every range of click's, and infinity in the open ones."""
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        """Return the number, or refuse it naming the option."""
-        number: float = super().convert(value, param, ctx)
-        return number if math.isfinite(number) else self.fail(f"{value} is no finite number.", param, ctx)
-
-
-ENGINE = click.option(
-    "--engine",
-    type=click.Choice(["auto", "c", "graph"]),
-    default="auto",
-    show_default=True,
-    help="auto: the compiled C99 runtime where it was built, numpy otherwise; the numbers are the same.",
-)
-THRESHOLD = click.option(
-    "--threshold", type=Finite(0.0, 1.0), help="Confidence to fire at, instead of the model's own."
-)
-JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")
-JSON_LINES = click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")
-LANGUAGE = click.option(
-    "--language", help="What the voices speak, such as de or en-us.  [default: the recipe's, or en]"
-)
 
 
 def main() -> None:

@@ -114,7 +114,8 @@ class Recipe:
             raise ValueError(str(error)) from error
         if len(words) >= MAX_LABELS:
             raise ValueError(f"phrase has {len(words)} words; at most {MAX_LABELS - 1} are told apart")
-        _check("seed", self.seed, 0, 2**32 - 1)
+        if not 0 <= self.seed < 2**32:
+            raise ValueError(f"seed must be 0 to {2**32 - 1}")
         try:
             self.detector_config()
         except ValueError as error:
@@ -162,4 +163,4 @@ def _beside(recipe: Path, path: str) -> str:
 
 def _check(name: str, value: float, low: float, high: float) -> None:
     if not low <= value <= high:
-        raise ValueError(f"{name} must be {low:g} to {high:g}")
+        raise ValueError(f"{name} must be {low} to {high}")

@@ -15,6 +15,7 @@ import soundfile
 import soxr
 from numpy.typing import NDArray
 
+from kws.audio import write_audio
 from kws.model_file import KwsModel, load, save
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -226,13 +227,66 @@ def test_bad_audio_is_refused(run: Run, model_path: Path, tmp_path: Path, name: 
     assert str(tmp_path / name) in sentence
 
 
-def test_good_files_before_a_bad_one_are_still_reported(
+def test_good_files_before_and_after_a_bad_one_are_still_reported(
     run: Run, model_path: Path, tmp_path: Path, burst_sound: NDArray[np.int16]
 ) -> None:
     soundfile.write(tmp_path / "a.wav", burst_sound, 16000)
-    result = run("detect", model_path, "a.wav", "missing.wav", "--json")
-    assert len(result.stdout.splitlines()) == 7
+    result = run("detect", model_path, "a.wav", "missing.wav", "a.wav", "--json")
+    assert len(result.stdout.splitlines()) == 14
     assert "missing.wav" in refused(result)
+
+
+def test_a_file_without_a_detection_says_how_close_it_came(run: Run, model_path: Path, tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "a.wav", np.zeros(16000, np.int16), 16000)
+    result = run("detect", model_path, "a.wav")
+    assert (result.returncode, result.stdout) == (0, "")
+    assert "a.wav: 'beep' was not heard  (highest score 0.0" in result.stderr
+    assert run("detect", model_path, "a.wav", "--json").stderr == ""
+
+
+@pytest.mark.skipif(sys.platform == "darwin", reason="its file systems hold no such names")
+@pytest.mark.parametrize("encoding", ["utf-8:strict", "latin-1:strict"])
+def test_a_name_that_the_output_cannot_hold_is_printed_all_the_same(
+    run: Run, model_path: Path, tmp_path: Path, burst_sound: NDArray[np.int16], encoding: str
+) -> None:
+    path = tmp_path / os.fsdecode(b"\xff\xe2\x98\x83.wav")
+    write_audio(path, burst_sound)
+    env = {"PYTHONIOENCODING": encoding}
+    assert len(run("detect", model_path, path, env=env).stdout.splitlines()) == 7
+    found = detections(run("detect", model_path, path, "--json", env=env))
+    assert [entry["file"] for entry in found] == [str(path)] * 7
+    assert ".wav.nowhere" in refused(run("detect", model_path, f"{path}.nowhere", env=env))
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("detect", "beep.kws", "a.wav", "--threshold", "nan"),
+        ("listen", "beep.kws", "--seconds", "nan"),
+        ("listen", "beep.kws", "--seconds", "inf"),
+        ("export", "beep.kws", "--verify-seconds", "nan"),
+        ("export", "beep.kws", "--verify-seconds", "1e12"),
+        ("evaluate", "beep.kws", "--manifest", ".", "--noise-snr-db", "inf"),
+        ("synth", "hey", "--out", "o", "--seed", "99999999999999999999"),
+    ],
+)
+def test_a_number_that_is_none_is_refused(run: Run, model_path: Path, arguments: tuple[str, ...]) -> None:
+    result = run(*arguments)
+    assert result.returncode == 2
+    assert "Traceback" not in result.stderr
+    assert f"'{arguments[-2]}'" in result.stderr
+
+
+def test_a_path_that_the_system_refuses_is_one_sentence(run: Run, model_path: Path, tmp_path: Path) -> None:
+    (tmp_path / "r.toml").write_text('phrase = "computer"\n')
+    for arguments in (("train", "r.toml", "--out", "x" * 300), ("evaluate", model_path, "--manifest", "x" * 300)):
+        assert "xxx" in refused(run(*arguments))
+
+
+def test_the_users_own_data_is_checked_before_anything_is_spoken(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "r.toml").write_text('phrase = "computer"\n[[data]]\nmanifest = "nowhere.csv"\n')
+    assert "nowhere.csv" in refused(run("quickstart", "--recipe", "r.toml"))
+    assert {path.name for path in tmp_path.iterdir()} == {"r.toml"}
 
 
 @pytest.mark.parametrize(
@@ -242,6 +296,8 @@ def test_good_files_before_a_bad_one_are_still_reported(
         ('phrase = "computer"\n[synthesis]\npositives = "many"\n', "synthesis.positives"),
         ("[train]\nsteps = 5\n", "'phrase' is missing"),
         ('phrase = "computer"\n[frontend]\nbands = 900\n', "frontend.bands"),
+        ('phrase = "computer"\n[detector]\nsmooth_frames = 0\n', "detector.smooth_frames"),
+        ('phrase = "computer"\nseed = 99999999999999999999\n', "seed must be 0 to"),
         ("phrase = \n", "not valid TOML"),
     ],
 )
@@ -253,7 +309,7 @@ def test_a_bad_recipe_is_refused_before_anything_is_made(run: Run, tmp_path: Pat
     assert {path.name for path in tmp_path.iterdir()} == {"r.toml"}
 
 
-@pytest.mark.parametrize("phrase", ["", "!!!", "  ", "\N{GRINNING FACE}"])
+@pytest.mark.parametrize("phrase", ["", "!!!", "  ", "\N{GRINNING FACE}", "привет"])
 def test_a_phrase_with_nothing_speakable_is_refused(run: Run, tmp_path: Path, phrase: str) -> None:
     refused(run("quickstart", phrase, "--out", tmp_path / "o"))
     assert not (tmp_path / "o").exists()

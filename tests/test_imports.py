@@ -44,7 +44,7 @@ RULES: dict[str, set[str]] = {
     },
     "firmware_export": {"kws.graph", "kws.frontend", "kws.detect", "kws.model_file", "kws.engine"},
 }  # fmt: skip
-ANYTHING = {"kws.cli", "kws.__main__", "kws.quickstart", "kws.summary"}
+ANYTHING = {"kws.cli", "kws.cli_options", "kws.__main__", "kws.quickstart", "kws.summary"}
 TORCH = ("kws.models", "kws.train", "kws.compress", "kws.data.dataset")
 
 

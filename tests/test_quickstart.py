@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from kws import summary
 from kws.data import manifest
 from kws.model_file import load
 
@@ -152,3 +153,11 @@ def test_synth_alone_and_the_voices(made: tuple[Path, dict[str, Any]]) -> None:
     again, first = (manifest.read(folder / name / "manifest.csv") for name in ("clips", "first/synthesis"))
     assert [Path(clip.path).name for clip in again] == [Path(clip.path).name for clip in first]
     assert all(Path(a.path).read_bytes() == Path(b.path).read_bytes() for a, b in zip(again, first, strict=True))
+
+
+def test_the_next_commands_can_be_typed_as_they_stand(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(sys, "argv", [str(tmp_path / "my venv" / "kws")])
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert summary.program() == f"'{tmp_path}/my venv/kws'", "nobody has activated the environment"
+    (tmp_path / "kws").touch(mode=0o755)
+    assert summary.program() == "kws"

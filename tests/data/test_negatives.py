@@ -137,3 +137,18 @@ def test_own_sentences_must_be_readable(tmp_path_factory: pytest.TempPathFactory
     assert sentences.read_own(str(folder / "own.txt")) == ["One.", "Two."]
     with pytest.raises(KwsError, match="sentences_path"):
         sentences.read_own(str(folder / "missing.txt"))
+
+
+def test_a_phrase_that_would_be_spelled_needs_its_own_language() -> None:
+    for phrase, language in (
+        ("привет", "ru"),
+        ("你好", "cmn"),
+        ("مرحبا", "ar"),
+        ("γειά σου", "el"),
+        ("こんにちは", "ja"),
+    ):
+        with pytest.raises(KwsError, match="letter by letter"):
+            negatives.clean_phrase(phrase, EN_US)
+        assert negatives.clean_phrase(phrase, espeak.accents(language)[0].identifier) == phrase
+    for phrase in ("TV an", "R2D2", "42", "hej världen", "XKCD"):
+        assert negatives.clean_phrase(phrase, EN_US) == phrase

@@ -285,3 +285,10 @@ def test_figures_are_what_was_built(model: KwsModel, built: Path) -> None:
     width = {"int8": 1, "uint8": 1, "int16": 2, "uint16": 2, "int32": 4}
     sizes = [width[kind] * int(count) for kind, count in constants if kind in width]
     assert sum(sizes) == sum(figures.flash_bytes(model).values())
+
+
+def test_other_flags_compile_everything_anew(tone_model: KwsModel, tmp_path: Path) -> None:
+    bundle.write_c(tone_model, tmp_path / "bundle")
+    assert "kws.o" in make(tmp_path / "bundle", "lib")
+    assert "kws.o" not in make(tmp_path / "bundle", "lib"), "nothing changed"
+    assert "kws.o" in make(tmp_path / "bundle", "lib", CFLAGS="-O0")
