@@ -27,6 +27,9 @@ _HEARD = 0.05
 _HEARD_MOST = 0.4
 """At most in all: less than a lost schwa, so that "compute" is not "computer", more than an added h ("compute her")."""
 
+_CHANGED_LEAST = 1.0
+"""A made-up word is at least this far from the phrase: nearer ones are how somebody with another accent says it."""
+
 
 @dataclass(frozen=True)
 class Negatives:
@@ -112,7 +115,7 @@ def find(phrase: str, language: str, identifiers: Sequence[str], count: int, rng
     spoken = dict(zip(known, map(segments, espeak.phonemes(known, main)), strict=True))
     single = _ranked(ear.without_phrase(known), target, main)
     several = _ranked(ear.without_phrase([*_replaced(phrase, spoken, main), *_pairs(target, spoken)]), target, main)
-    changed = ear.without_phrase(_changed(phrase, main, spoken, rng))
+    changed = _apart(ear.without_phrase(_changed(phrase, main, spoken, rng)), target, main)
     third = count // 3
     near = [*single[:third], *several[: count - 2 * third]]
     near += changed[: count - len(near)]
@@ -210,6 +213,11 @@ def _changed(phrase: str, identifier: str, spoken: dict[str, Segments], rng: np.
             names[int(index)] = stress + str(rng.choice(choices)) if choices else name
         found.append(_spell(names))
     return found
+
+
+def _apart(texts: Sequence[str], target: Segments, identifier: str) -> list[str]:
+    heard = zip(texts, map(segments, espeak.phonemes(texts, identifier)), strict=True)
+    return [text for text, sound in heard if phonetics.distance(target, sound) >= _CHANGED_LEAST]
 
 
 def _syllables(phonemes: Sequence[tuple[str, bool]]) -> list[list[str]]:

@@ -152,3 +152,14 @@ def test_a_phrase_that_would_be_spelled_needs_its_own_language() -> None:
         assert negatives.clean_phrase(phrase, espeak.accents(language)[0].identifier) == phrase
     for phrase in ("TV an", "R2D2", "42", "hej världen", "XKCD"):
         assert negatives.clean_phrase(phrase, EN_US) == phrase
+
+
+@pytest.mark.parametrize("phrase", ["computer", "hey marvin"])
+def test_made_up_words_are_not_the_phrase_in_another_accent(phrase: str) -> None:
+    """A "keemputer" that must not fire would teach the detector to miss people."""
+    target = negatives.segments(espeak.phonemes([phrase], "en-us")[0])
+    found = negatives.find(phrase, "en", ["en-us"], 120, np.random.default_rng(0)).near
+    made_up = [text for text in found if text.startswith("[[")]
+    assert len(made_up) >= 30
+    heard = espeak.phonemes(made_up, "en-us")
+    assert min(phonetics.distance(target, negatives.segments(sound)) for sound in heard) >= 1.0
