@@ -13,15 +13,25 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import soundfile
 from numpy.typing import NDArray
 
-from kws.audio import write_audio
+from kws.audio import read_audio, write_audio
+from kws.data import manifest
+from kws.data.synthesis.config import SynthesisConfig
+from kws.data.synthesis.voice import Style
+from kws.data.synthesis.voices import find_voices
+from kws.detect import SCORE_ONE, Detection
 from kws.detect_files import detect_file
-from kws.model_file import KwsModel, save
+from kws.model_file import KwsModel, load, save
+from kws.pipeline import scores
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "virtual_microphone.sh"
 KWS = (sys.executable, "-m", "kws")
+GOLDEN = Path(__file__).parents[1] / "golden" / "computer.kws"
+CORPUS = Path(__file__).parents[3] / "shared" / "corpus" / "manifest.csv"
 
 
 def missing_tools() -> list[str]:
@@ -103,6 +113,33 @@ def listeners() -> Iterator[list[Listener]]:
             listener.process.communicate()
 
 
+def play_to(listener: Listener, path: Path, environment: dict[str, str]) -> list[dict[str, Any]]:
+    """Play the file in real time, end the listener; return its detections after checking how it ended."""
+    assert listener.first["event"] == "listening"
+    assert listener.first["rate_hz"] == 16000
+    start_s, duration_s = time.monotonic(), soundfile.info(path).duration
+    subprocess.run(["paplay", str(path)], env=environment, check=True, timeout=duration_s + 20)
+    assert time.monotonic() - start_s > duration_s - 1  # in real time
+    time.sleep(0.7)
+    listener.process.send_signal(signal.SIGTERM)
+    (*heard, summary), error = listener.finish(5)
+    assert (listener.process.returncode, error) == (0, "")
+    assert {event["event"] for event in heard} <= {"detection"}
+    assert summary["event"] == "summary"
+    assert (summary["detections"], summary["lost_s"]) == (len(heard), 0.0)
+    assert 0 < summary["latency_ms_median"] < 250
+    return heard
+
+
+def assert_same(heard: list[dict[str, Any]], expected: list[Detection]) -> None:
+    """Where the stream starts is unknown, by which the frames lie differently over the sound: up to some steps."""
+    assert [event["phrase"] for event in heard] == [detection.phrase for detection in expected]
+    starts_s = [event["time_s"] - detection.time_s for event, detection in zip(heard, expected, strict=True)]
+    assert max(starts_s) - min(starts_s) <= 0.05
+    for event, detection in zip(heard, expected, strict=True):
+        assert event["score"] == pytest.approx(detection.score, abs=0.1)
+
+
 def test_the_microphone_reports_what_the_file_holds(
     environment: dict[str, str],
     model_path: Path,
@@ -112,29 +149,52 @@ def test_the_microphone_reports_what_the_file_holds(
     listeners: list[Listener],
 ) -> None:
     write_audio(tmp_path / "take.wav", burst_sound)
-    expected = detect_file(tone_model, tmp_path / "take.wav")
-    listener = Listener(environment, model_path)
-    listeners.append(listener)
-    assert listener.first["event"] == "listening"
-    assert listener.first["rate_hz"] == 16000
-    start_s = time.monotonic()
-    subprocess.run(["paplay", str(tmp_path / "take.wav")], env=environment, check=True, timeout=30)
-    assert time.monotonic() - start_s > 11  # in real time
-    time.sleep(0.7)
-    listener.process.send_signal(signal.SIGTERM)
-    (*heard, summary), error = listener.finish(5)
+    listeners.append(Listener(environment, model_path))
+    assert_same(
+        play_to(listeners[0], tmp_path / "take.wav", environment), list(detect_file(tone_model, tmp_path / "take.wav"))
+    )
 
-    assert (listener.process.returncode, error) == (0, "")
-    assert [event["event"] for event in heard] == ["detection"] * len(expected)
-    assert [event["phrase"] for event in heard] == [detection.phrase for detection in expected]
-    # Where the stream starts is unknown, by which the frames lie differently over the sound: up to a step or two.
-    starts_s = [event["time_s"] - detection.time_s for event, detection in zip(heard, expected, strict=True)]
-    assert max(starts_s) - min(starts_s) <= 0.03
-    for event, detection in zip(heard, expected, strict=True):
-        assert event["score"] == pytest.approx(detection.score, abs=0.1)
-    assert summary["event"] == "summary"
-    assert (summary["detections"], summary["lost_s"]) == (len(expected), 0.0)
-    assert 0 < summary["latency_ms_median"] < 250
+
+@pytest.mark.parametrize("source", ["real recordings", "synthetic voices"])
+def test_a_trained_detector_hears_people_as_it_does_in_files(
+    source: str, environment: dict[str, str], tmp_path: Path, listeners: list[Listener]
+) -> None:
+    """The detector that `make demo` made (tests/golden) and people, or voices that it was not trained on."""
+    clips = recordings() if source == "real recordings" else voices()
+    if not clips:
+        assert not CORPUS.exists()
+        pytest.skip("the real recordings are not beside this checkout; the synthetic voices are always played")
+    model = load(GOLDEN)
+    pause = np.random.default_rng(0).normal(0, 8, 16000).astype(np.int16)
+    write_audio(tmp_path / "talk.wav", np.concatenate([part for clip in clips for part in (pause, clip)] + [pause]))
+    threshold = threshold_in_the_widest_gap([int(scores(model, np.concatenate([clip, pause])).max()) for clip in clips])
+    expected = list(detect_file(model, tmp_path / "talk.wav", threshold=threshold))
+    assert len(expected) >= 3
+    listeners.append(Listener(environment, GOLDEN, "--threshold", str(threshold)))
+    assert_same(play_to(listeners[0], tmp_path / "talk.wav", environment), expected)
+
+
+def recordings() -> list[NDArray[np.int16]]:
+    """Twelve people's "computer" from the real corpus, where it lies beside the checkout."""
+    if not CORPUS.exists():
+        return []
+    clips = [clip for clip in manifest.read(CORPUS) if (clip.label, clip.split) == ("computer", "dev")]
+    return [read_audio(Path(clip.path)) for clip in clips[:: max(1, len(clips) // 12)]][:12]
+
+
+def voices() -> list[NDArray[np.int16]]:
+    """Eight voices of espeak-ng that say "computer"."""
+    found = find_voices(SynthesisConfig(backends=("espeak",)))
+    style = Style(rate_wpm=170.0, pitch_percent=50.0, pitch_range_percent=50.0)
+    return [voice.say("computer", style).samples for voice in found[:: len(found) // 8]][:8]
+
+
+def threshold_in_the_widest_gap(peaks: list[int]) -> float:
+    """Return the confidence 0..1 that is farthest from any clip's peak, among those that at least three clips reach."""
+    best = sorted(peaks, reverse=True)
+    gaps = [(best[place] - best[place + 1], place) for place in range(2, len(best) - 1)]
+    _, place = max(gaps)
+    return (best[place] + best[place + 1]) / 2 / SCORE_ONE
 
 
 def test_a_device_that_disappears_ends_it_with_one_sentence(model_path: Path, listeners: list[Listener]) -> None:
