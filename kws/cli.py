@@ -189,8 +189,9 @@ def evaluate(
     threshold: float | None,
 ) -> None:
     """Measure MODEL.kws on streams of recordings: FRR, false accepts per hour, latency, DET curve."""
+    from kws.evaluate import table
+    from kws.evaluate.plot import plot_det
     from kws.evaluate.report import evaluate as run
-    from kws.evaluate.report import plot_det
     from kws.model_file import load
 
     path = manifest / "manifest.csv" if manifest.is_dir() else manifest
@@ -200,7 +201,7 @@ def evaluate(
     if as_json:
         _print_json(result.to_data())
     else:
-        click.echo(result.table())
+        click.echo(table.text(result))
 
 
 @command.command()

@@ -12,8 +12,8 @@ from rich.console import Console
 from rich.table import Table
 
 from firmware_export.export import ExportReport
-from kws.evaluate.report import Evaluation, SplitResult
-from kws.evaluate.results import NegativeResult, PositiveResult
+from kws.evaluate import table as details
+from kws.evaluate.results import Evaluation, NegativeResult, PositiveResult, SplitResult
 
 NEAR_PHRASES = "neg_phrase"
 
@@ -38,7 +38,7 @@ class Summary:
 
     def details(self) -> str:
         """Return the whole evaluation, every label and false accept, as text."""
-        return "\n\n".join(f"{name}\n{result.table()}" for name, result in self.evaluations) + "\n"
+        return "\n\n".join(f"{name}\n{details.text(result)}" for name, result in self.evaluations) + "\n"
 
     def text(self) -> str:
         """Return the closing table and the next commands."""

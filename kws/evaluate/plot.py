@@ -5,15 +5,13 @@ from __future__ import annotations
 import io
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from kws import files
 from kws.errors import KwsError
 from kws.evaluate.intervals import binomial_interval, poisson_interval
 from kws.evaluate.metrics import DetPoint, frontier
-
-if TYPE_CHECKING:
-    from kws.evaluate.report import Evaluation
+from kws.evaluate.results import Evaluation
 
 FORMATS = (".png", ".svg", ".pdf")
 

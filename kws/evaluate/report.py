@@ -1,72 +1,22 @@
 """Measure a model on a manifest's streams: one call, every figure with its interval."""
 
-import dataclasses
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from kws.data import manifest as manifests
 from kws.detect import SCORE_ONE, OperatingPoint
 from kws.errors import KwsError
-from kws.evaluate import metrics, scoring, table, transcripts
-from kws.evaluate.metrics import DetPoint, Trace
-from kws.evaluate.plot import plot_det
-from kws.evaluate.results import NegativeResult, PositiveResult, negative_result, positive_result
+from kws.evaluate import metrics, scoring, transcripts
+from kws.evaluate.metrics import Trace
+from kws.evaluate.results import Evaluation, SplitResult, negative_result, positive_result
 from kws.evaluate.stream import plans, positive_labels
 from kws.model_file import KwsModel
-
-__all__ = ["HEADLINE_NEGATIVES", "Evaluation", "SplitResult", "evaluate", "operating_points", "plot_det"]
 
 HEADLINE_NEGATIVES = "neg_speech"
 TARGETS_PER_HOUR = (0.1, 0.5, 1.0, 2.0)
 DEFAULT_TARGET_PER_HOUR = 0.5
-
-
-@dataclass(frozen=True)
-class SplitResult:
-    """One split. The first positive is the phrase alone, the first negative ordinary speech, where there are such.
-
-    ``det`` is measured on these two, at every threshold worth trying (empty where one of them is missing).
-    """
-
-    split: str
-    positives: tuple[PositiveResult, ...]
-    negatives: tuple[NegativeResult, ...]
-    det: tuple[DetPoint, ...]
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """What one model does on one manifest at one threshold (Q15)."""
-
-    phrase: str
-    manifest: str
-    engine: str
-    threshold: int
-    noise_snr_db: float | None
-    seed: int
-    splits: tuple[SplitResult, ...]
-
-    def table(self) -> str:
-        """Return the figures as text for a terminal, at most 108 columns wide."""
-        return table.text(self)
-
-    def to_data(self) -> dict[str, Any]:
-        """Return everything as JSON-ready data, rates spelled out."""
-        data = dataclasses.asdict(self)
-        for split, result in zip(data["splits"], self.splits, strict=True):
-            for row, positive in zip(split["positives"], result.positives, strict=True):
-                row["false_reject_rate"] = positive.false_reject_rate
-                row["speakers"] = len(positive.by_speaker)
-            for row, negative in zip(split["negatives"], result.negatives, strict=True):
-                row["false_accepts_per_hour"] = negative.false_accepts_per_hour
-            for row, point in zip(split["det"], result.det, strict=True):
-                row["false_reject_rate"] = point.false_reject_rate
-                row["false_accepts_per_hour"] = point.false_accepts_per_hour
-        return data
 
 
 def evaluate(

@@ -1,15 +1,17 @@
 """What an evaluation found, as frozen data: a result per label, made from the outcomes of its streams."""
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from kws.detect import SCORE_ONE
 from kws.evaluate import transcripts
 from kws.evaluate.intervals import binomial_interval, poisson_interval, speaker_bootstrap
-from kws.evaluate.metrics import Outcome, Trace, match
+from kws.evaluate.metrics import DetPoint, Outcome, Trace, match
 from kws.evaluate.stream import Event, Span
 from kws.evaluate.transcripts import Transcripts
 
@@ -83,6 +85,46 @@ class NegativeResult:
     def false_accepts_per_hour(self) -> float:
         """False accepts / hours."""
         return self.false_accepts / self.hours if self.hours else 0.0
+
+
+@dataclass(frozen=True)
+class SplitResult:
+    """One split. The first positive is the phrase alone, the first negative ordinary speech, where there are such.
+
+    ``det`` is measured on these two, at every threshold worth trying (empty where one of them is missing).
+    """
+
+    split: str
+    positives: tuple[PositiveResult, ...]
+    negatives: tuple[NegativeResult, ...]
+    det: tuple[DetPoint, ...]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What one model does on one manifest at one threshold (Q15)."""
+
+    phrase: str
+    manifest: str
+    engine: str
+    threshold: int
+    noise_snr_db: float | None
+    seed: int
+    splits: tuple[SplitResult, ...]
+
+    def to_data(self) -> dict[str, Any]:
+        """Return everything as JSON-ready data, rates spelled out."""
+        data = dataclasses.asdict(self)
+        for split, result in zip(data["splits"], self.splits, strict=True):
+            for row, positive in zip(split["positives"], result.positives, strict=True):
+                row["false_reject_rate"] = positive.false_reject_rate
+                row["speakers"] = len(positive.by_speaker)
+            for row, negative in zip(split["negatives"], result.negatives, strict=True):
+                row["false_accepts_per_hour"] = negative.false_accepts_per_hour
+            for row, point in zip(split["det"], result.det, strict=True):
+                row["false_reject_rate"] = point.false_reject_rate
+                row["false_accepts_per_hour"] = point.false_accepts_per_hour
+        return data
 
 
 def outcome(trace: Trace, threshold: int, refractory_steps: int) -> Outcome:

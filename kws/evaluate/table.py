@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-from typing import TYPE_CHECKING
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
@@ -11,10 +10,7 @@ from rich.table import Table
 
 from kws.detect import SCORE_ONE
 from kws.evaluate.metrics import DetPoint, best
-from kws.evaluate.results import FalseAccept, NegativeResult, PositiveResult
-
-if TYPE_CHECKING:
-    from kws.evaluate.report import Evaluation, SplitResult
+from kws.evaluate.results import Evaluation, FalseAccept, NegativeResult, PositiveResult, SplitResult
 
 WIDTH = 108
 SHOWN_FALSE_ACCEPTS = 5

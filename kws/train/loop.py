@@ -82,7 +82,9 @@ class Trainer:
         last = min(until or self.config.steps, self.config.steps)
         prefetch = Prefetch(self.task.examples, self.config.batch_clips, self.step, last, self.workers)
         began = time.perf_counter()
-        with bar("Training", max(last - self.step, 0)) as advance:
+        with bar("Training", last) as advance:
+            if self.step:  # taken up again from a checkpoint
+                advance(self.step, note=f"resumed at step {self.step}")
             for batch in prefetch:
                 loss = self._train_step(batch)
                 advance(note=self._note(loss))

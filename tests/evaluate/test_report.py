@@ -13,7 +13,10 @@ from kws.data import manifest
 from kws.data.manifest import Clip
 from kws.detect import SCORE_ONE, DetectorConfig
 from kws.errors import KwsError
-from kws.evaluate.report import Evaluation, evaluate, operating_points, plot_det
+from kws.evaluate import table
+from kws.evaluate.plot import plot_det
+from kws.evaluate.report import evaluate, operating_points
+from kws.evaluate.results import Evaluation
 from kws.frontend.config import FrontendConfig
 from kws.graph.ir import Conv2D, Quant, QuantGraph, Reshape, Tensor
 from kws.model_file import KwsModel
@@ -154,7 +157,7 @@ def test_noise_is_mixed_in(path: Path, result: Evaluation) -> None:
 
 
 def test_the_table_says_all_of_it(result: Evaluation) -> None:
-    text = result.table()
+    text = table.text(result)
     for part in (
         "“computer”, threshold 0.5000, clean",
         "5 words by 3",
