@@ -18,6 +18,7 @@ from firmware_export.onnx_writer import INPUT_NAME, STATE_KEY
 from firmware_export.packages import NotInstalledError, need
 from kws.errors import KwsError
 from kws.graph.wiring import as_steps
+from kws.quiet import quiet_libraries
 
 ARENA_FLOOR_BYTES = 16 << 20
 """TFLite Micro gets far more than any microcontroller has; ``tflite_arena`` measures what it really takes."""
@@ -116,10 +117,11 @@ class LiteRtEngine(RuntimeEngine):
 
     def reset(self) -> None:
         """Return to the initial state, by a fresh interpreter: LiteRT's own reset leaves resource variables alone."""
-        self._interpreter = self._package.Interpreter(
-            model_content=self._content, num_threads=1, experimental_op_resolver_type=self._kernels
-        )
-        self._interpreter.allocate_tensors()
+        with quiet_libraries():  # every interpreter says on standard error that it made an XNNPACK delegate
+            self._interpreter = self._package.Interpreter(
+                model_content=self._content, num_threads=1, experimental_op_resolver_type=self._kernels
+            )
+            self._interpreter.allocate_tensors()
 
     def _step(self, features: NDArray[np.int8]) -> NDArray[np.int8]:
         self._interpreter.set_tensor(self._input, features)
