@@ -73,6 +73,18 @@ def config_hash(config: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
+def check_range(name: str, value: float, low: float, high: float) -> None:
+    """Refuse a value that is not a number from ``low`` to ``high``, for ``__post_init__``.
+
+    >>> check_range("steps", 0, 1, 10_000_000)
+    Traceback (most recent call last):
+    ValueError: steps must be 1 to 10000000
+    """
+    if not low <= value <= high:  # false for nan as well
+        ends = [str(end) if isinstance(end, int) else f"{end:g}" for end in (low, high)]
+        raise ValueError(f"{name} must be {ends[0]} to {ends[1]}")
+
+
 def _load_table(cls: type, data: Mapping[str, Any], where: str, path: str) -> Any:
     hints = typing.get_type_hints(cls)
     fields = {field.name: field for field in dataclasses.fields(cls) if field.init}

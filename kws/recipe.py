@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from kws import config
+from kws.config import check_range
 from kws.data.augment import AugmentConfig
 from kws.data.examples import ExampleConfig
 from kws.data.pool import phrase_words
@@ -55,11 +56,11 @@ class TrainConfig:
             ("workers", 0, 64),
             ("threads", 0, 256),
         ):
-            _check(name, getattr(self, name), low, high)
-        _check("learning_rate", self.learning_rate, 1e-7, 1.0)
-        _check("warmup_share", self.warmup_share, 0.0, 0.9)
-        _check("weight_decay", self.weight_decay, 0.0, 10.0)
-        _check("keyword_weight", self.keyword_weight, 0.01, 100.0)
+            check_range(name, getattr(self, name), low, high)
+        check_range("learning_rate", self.learning_rate, 1e-7, 1.0)
+        check_range("warmup_share", self.warmup_share, 0.0, 0.9)
+        check_range("weight_decay", self.weight_decay, 0.0, 10.0)
+        check_range("keyword_weight", self.keyword_weight, 0.01, 100.0)
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,7 @@ class QuantizeConfig:
 
     def __post_init__(self) -> None:
         """Check the bound."""
-        _check("calibration_clips", self.calibration_clips, 1, 100_000)
+        check_range("calibration_clips", self.calibration_clips, 1, 100_000)
 
 
 @dataclass(frozen=True)
@@ -159,8 +160,3 @@ def load_recipe(path: Path) -> Recipe:
 
 def _beside(recipe: Path, path: str) -> str:
     return os.path.normpath(recipe.parent / path) if path else ""
-
-
-def _check(name: str, value: float, low: float, high: float) -> None:
-    if not low <= value <= high:
-        raise ValueError(f"{name} must be {low} to {high}")

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from kws.config import check_range
 from kws.data import noise
 
 Samples = NDArray[np.int16]
@@ -49,13 +50,13 @@ class AugmentConfig:
     def __post_init__(self) -> None:
         """Check every bound."""
         for name in ("noise_share", "babble_share", "recorded_share", "clip_share", "band_limit_share", "room_share"):
-            _check(name, getattr(self, name), 0.0, 1.0)
+            check_range(name, getattr(self, name), 0.0, 1.0)
         for name, low, high in (("snr_db", -40.0, 80.0), ("level_dbfs", -90.0, 0.0), ("reverberation_s", 0.05, 3.0)):
-            _check(f"{name}_min", getattr(self, f"{name}_min"), low, high)
-            _check(f"{name}_max", getattr(self, f"{name}_max"), getattr(self, f"{name}_min"), high)
-        _check("speed_percent", self.speed_percent, 0.0, 40.0)
-        _check("tilt_db_per_octave", self.tilt_db_per_octave, 0.0, 12.0)
-        _check("equalizer_db", self.equalizer_db, 0.0, 30.0)
+            check_range(f"{name}_min", getattr(self, f"{name}_min"), low, high)
+            check_range(f"{name}_max", getattr(self, f"{name}_max"), getattr(self, f"{name}_min"), high)
+        check_range("speed_percent", self.speed_percent, 0.0, 40.0)
+        check_range("tilt_db_per_octave", self.tilt_db_per_octave, 0.0, 12.0)
+        check_range("equalizer_db", self.equalizer_db, 0.0, 30.0)
 
 
 @dataclass(frozen=True)
@@ -207,8 +208,3 @@ def _to_int16(signal: NDArray[np.float32], overdrive_db: float) -> Samples:
 
 def _spread(most: float, rng: np.random.Generator) -> float:
     return float(rng.uniform(-most, most))
-
-
-def _check(name: str, value: float, low: float, high: float) -> None:
-    if not (math.isfinite(value) and low <= value <= high):
-        raise ValueError(f"{name} must be {low:g} to {high:g}")

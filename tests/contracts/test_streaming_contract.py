@@ -5,6 +5,7 @@ from collections.abc import Callable
 import pytest
 import torch
 
+from kws.config import load
 from kws.errors import KwsError
 from kws.models.configs import DeepKwsConfig, ModelConfig
 from kws.models.layers import Dense, FeatureNorm, Relu, Sequential, TimeConv
@@ -17,6 +18,11 @@ BATCH = 3
 
 def generator() -> torch.Generator:
     return torch.Generator().manual_seed(7)
+
+
+def registered(name: str) -> Callable[[], Streaming]:
+    """Make the model that the registry has under this name."""
+    return lambda: build(load(ModelConfig, {"name": name}), BANDS, 3, generator())
 
 
 def norm() -> FeatureNorm:
@@ -44,10 +50,7 @@ MODULES: dict[str, Callable[[], Streaming]] = {
     "TimeConv with stride": lambda: TimeConv(BANDS, 4, kernel=7, stride=3, norm=norm(), generator=generator()),
     "TimeConv without overlap": lambda: TimeConv(BANDS, 4, kernel=4, stride=4, generator=generator()),
     "Sequential": stack,
-    **{
-        f"model {name}": (lambda name=name: build(ModelConfig(name=name), BANDS, 3, generator()))  # type: ignore[misc]
-        for name in BUILDERS
-    },
+    **{f"model {name}": registered(name) for name in BUILDERS},
     "small deepkws": lambda: build(ModelConfig(deepkws=DeepKwsConfig(1, 16, 4, 2)), BANDS, 2, generator()),
 }
 

@@ -3,6 +3,8 @@
 import math
 from dataclasses import dataclass
 
+from kws.config import check_range
+
 BACKENDS = ("espeak", "flite", "festival", "piper", "command")
 """Names of the speech synthesizers; "auto" stands for every one that is found."""
 
@@ -108,9 +110,7 @@ class SynthesisConfig:
             raise ValueError("dev_share and test_share together must be at most 0.9")
 
     def _check_one(self, name: str, low: float, high: float) -> None:
-        value = getattr(self, name)
-        if not (math.isfinite(value) and low <= value <= high):
-            raise ValueError(f"{name} must be {low:g} to {high:g}")
+        check_range(name, getattr(self, name), low, high)
 
     def _check_pair(self, name: str, low: float, high: float) -> None:
         least, most = getattr(self, f"{name}_min"), getattr(self, f"{name}_max")
