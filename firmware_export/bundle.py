@@ -23,6 +23,9 @@ RUNTIME_FILES = (
     "lfbe_frame.c",
     "ops.h",
     "ops.c",
+    "ops_kernels.h",
+    "ops_conv.c",
+    "ops_map.c",
     "detector.h",
     "detector.c",
 )
@@ -65,7 +68,7 @@ def contents(model: KwsModel, audio: NDArray[np.int16] | None = None) -> dict[st
     }
     whole = fixed | {name: text.encode() for name, text in generated.items()}
     facts = {
-        "phrase": model.detector.phrase,
+        "phrases": list(model.detector.phrases),
         "config_hash": model.recipe_hash,
         "model_sha256": digest(model),
         "stride": model.graph.stride,

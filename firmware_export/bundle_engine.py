@@ -13,7 +13,7 @@ from firmware_export.marker import read_marker
 from kws.errors import KwsError
 from kws.graph.wiring import as_steps
 
-SOURCES = ("kws.c", "lfbe.c", "lfbe_frame.c", "ops.c", "detector.c", "model.c")
+SOURCES = ("kws.c", "lfbe.c", "lfbe_frame.c", "ops.c", "ops_conv.c", "ops_map.c", "detector.c", "model.c")
 FLAGS = ("-O2", "-std=c99", "-Wall", "-Wextra", "-Werror")
 
 _MAIN = Path(__file__).parent / "bundle_files" / "engine_main.c"

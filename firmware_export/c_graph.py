@@ -1,5 +1,7 @@
 """A quantized graph as C constants: the records of ``kws.graph.records``, printed."""
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -7,6 +9,12 @@ from firmware_export import c_text
 from kws.graph.ir import QuantGraph
 from kws.graph.plan import plan
 from kws.graph.records import Record, records
+
+_WEIGHT_AXES = {
+    "kws_conv2d_t": ("output_channels", "runs"),
+    "kws_depthwise_conv2d_t": ("kernel_time", "kernel_frequency"),
+}
+"""The fields that say how long the weights' axes are, all but the last one."""
 
 
 def graph_source(graph: QuantGraph) -> str:
@@ -39,9 +47,8 @@ def _fields(record: Record) -> dict[str, str | int]:
 
 
 def _shape(record: Record, name: str, value: NDArray[np.generic]) -> tuple[int, ...]:
-    """Return the shape that ops.h gives an array: weights [channels][runs][run_bytes], the others [channels]."""
-    channels = record.fields.get("output_channels")
-    runs = record.fields.get("runs")
-    if name == "weights" and isinstance(channels, int) and isinstance(runs, int):
-        return channels, runs, len(value) // channels // runs
-    return value.shape
+    """Return the shape that ops.h gives an array: weights have several axes, the others [channels]."""
+    if name != "weights":
+        return value.shape
+    axes = [count for axis in _WEIGHT_AXES[record.struct] if isinstance(count := record.fields[axis], int)]
+    return *axes, value.size // math.prod(axes)

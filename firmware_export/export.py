@@ -82,7 +82,7 @@ def _write(model: KwsModel, kind: str, name: str, work: Path) -> Path:
     writer = tflite.write if kind == "tflite" else onnx_writer.write
     # Whoever finds the file later can tell which model it is.
     metadata = {"kws.recipe_hash": model.recipe_hash, "kws.model_sha256": digest(model)}
-    writer(model.graph, path, description=model.detector.phrase, metadata=metadata)
+    writer(model.graph, path, description=model.detector.title, metadata=metadata)
     return path
 
 

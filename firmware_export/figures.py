@@ -16,12 +16,14 @@ def memory_parts(model: KwsModel) -> dict[str, int]:
     """Return the bytes of one detector's RAM by what they hold; their sum is what ``kws_memory_bytes`` returns."""
     frontend, detector = model.frontend, model.detector
     keywords = len(detector.labels) - 1
-    decision = 4 * keywords + 2 * keywords * (detector.smooth_frames + detector.max_frames + 1)
+    rings = 4 * keywords + 2 * keywords * (detector.smooth_frames + detector.max_frames + 1)
+    phrases = 7 * len(detector.phrases)
     return {
         "detector struct": STATE_BYTES,
         "features of a frame": _aligned(2 * frontend.bands),
+        "logits of a step": _aligned(len(detector.labels)),
         "network: states and activations": _aligned(plan(model.graph).arena_bytes),
-        "decision: rings of posteriors": _aligned(decision),
+        "decision: rings of posteriors, phrases": _aligned(rings + phrases),
         "frontend: samples of a window": _aligned(2 * frontend.window_samples),
         "frontend: FFT": _FFT_SLOT_BYTES * (frontend.fft_size // 2),
     }
@@ -33,13 +35,14 @@ def memory_bytes(model: KwsModel) -> int:
 
 
 def flash_bytes(model: KwsModel) -> dict[str, int]:
-    """Return the bytes of the model's constant arrays by what they are for; structs and code come on top."""
+    """Return the bytes of the model's constant arrays by what they are for; structs, names and code come on top."""
+    detector = model.detector
     return {
         "network: weights, biases, multipliers, shifts": cost(model.graph).weight_bytes,
         "frontend: window, FFT, mel and log2 tables": sum(
             values.nbytes for _, values in tables.build(model.frontend).arrays()
         ),
-        "decision: exponential table": 512,
+        "decision: exponential table, phrases": 512 + sum(map(len, detector.keywords)) + 3 * len(detector.phrases),
     }
 
 
@@ -48,14 +51,14 @@ def readme(model: KwsModel) -> str:
     frontend = model.frontend
     macs_per_second = round(cost(model.graph).macs_per_step * 1000 / model.step_ms)
     lines = [
-        f'A wake-word detector for "{model.detector.phrase}" in C99: no malloc, no float, no dependency.',
+        f'A wake-word detector for "{model.detector.title}" in C99: no malloc, no float, no dependency.',
         "",
         "  make        build/example: raw 16 kHz mono int16 audio from a file or standard input -> detections",
         "  make test   build/selftest: golden audio in, every logit, score and detection compared",
         "  make size   bytes of code and constants as your compiler makes them",
         "",
-        "In your firmware: compile kws.c lfbe.c lfbe_frame.c ops.c detector.c model.c, include model.h, and call what",
-        "kws.h describes; example_main.c shows it.",
+        "In your firmware: compile kws.c lfbe.c lfbe_frame.c ops.c ops_conv.c ops_map.c detector.c model.c, include",
+        "model.h, and call what kws.h describes; example_main.c shows it.",
         "",
         "Flash: the model's constants (structs and code come on top: make size)",
         *_table(flash_bytes(model)),
@@ -68,8 +71,8 @@ def readme(model: KwsModel) -> str:
         f"and an FFT of {frontend.fft_size} points every {frontend.hop_ms} ms.",
         f"Latency: the network decides {model.graph.latency_frames * frontend.hop_ms} ms after its frame.",
         "",
-        f"Threshold: {model.threshold} of 32768; kws_set_threshold changes it.",
-        *_operating_points(model),
+        "Thresholds, of 32768; kws_set_threshold changes them:",
+        *_thresholds(model),
         f"Recipe {model.recipe_hash}, model {digest(model)}",
         *_ledger(model),
     ]
@@ -81,12 +84,17 @@ def _table(sizes: dict[str, int]) -> list[str]:
     return [f"  {name:<46}{size:>9,} bytes" for name, size in rows]
 
 
-def _operating_points(model: KwsModel) -> list[str]:
-    return [
-        f"  at {point.threshold}: {point.false_accepts_per_hour:g} false accepts per hour, "
-        f"{100 * point.false_reject_rate:.1f} % false rejects, measured on {c_text.comment(point.measured_on)}"
-        for point in model.operating_points
-    ]
+def _thresholds(model: KwsModel) -> list[str]:
+    lines = []
+    for index, (phrase, threshold) in enumerate(zip(model.detector.phrases, model.thresholds, strict=True)):
+        lines.append(f'  {threshold} for phrase {index}, "{c_text.comment(phrase)}"')
+        lines += [
+            f"    at {point.threshold}: {point.false_accepts_per_hour:g} false accepts per hour, "
+            f"{100 * point.false_reject_rate:.1f} % false rejects, measured on {c_text.comment(point.measured_on)}"
+            for point in model.operating_points
+            if point.phrase == phrase
+        ]
+    return lines
 
 
 def _ledger(model: KwsModel) -> list[str]:

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from firmware_export import c_text
 from firmware_export.probe import probe_audio
 from kws import frontend
-from kws.detect import Scorer, decide
+from kws.detect import Decision, Scorer, decide
 from kws.errors import KwsError
 from kws.graph.arithmetic import quantize_features
 from kws.graph.interpret import Interpreter
@@ -20,22 +20,22 @@ DETECTIONS_WANTED = 3
 
 @dataclass(frozen=True, eq=False)
 class Golden:
-    """Samples int16 [n]; logits int8 [steps, labels]; scores int32 [steps]; the threshold, the steps that fire with it
-    and after how many samples.
+    """Samples int16 [n]; logits int8 [steps, labels]; scores int32 [steps, phrases]; a threshold for each phrase; the
+    detections with them, as (step, phrase), and after how many samples each is made.
     """
 
     samples: NDArray[np.int16]
     logits: NDArray[np.int8]
     scores: NDArray[np.int32]
-    threshold: int
-    fired: NDArray[np.int64]
-    sample_counts: NDArray[np.int64]
+    thresholds: tuple[int, ...]
+    fired: tuple[tuple[int, int], ...]
+    sample_counts: tuple[int, ...]
 
 
 def compute(model: KwsModel, samples: NDArray[np.int16] | None = None) -> Golden:
     """Run the numpy specification over ``samples`` (by default the probe audio).
 
-    The threshold is chosen so that there are detections to compare, whatever the model thinks of the audio.
+    The thresholds are chosen so that there are detections to compare, whatever the model thinks of the audio.
 
     Raises:
         KwsError: the samples are too few for a step of the model.
@@ -50,10 +50,9 @@ def compute(model: KwsModel, samples: NDArray[np.int16] | None = None) -> Golden
     logits = Interpreter(graph).run(features[: len(features) // graph.stride * graph.stride])
     scorer = Scorer(model.detector, graph.tensor(graph.output).quant.scale, model.step_ms)
     scores = scorer.push(logits)
-    threshold = _threshold(scores, scorer.refractory_steps)
-    fired = decide(scores, threshold, scorer.refractory_steps)
-    sample_counts = np.array([model.step_end(step) for step in fired.tolist()], np.int64)
-    return Golden(samples, logits, scores, threshold, fired, sample_counts)
+    thresholds = tuple(_threshold(column, scorer.refractory_steps) for column in scores.T)
+    fired = tuple(Decision(thresholds, scorer.refractory_steps).push(scores))
+    return Golden(samples, logits, scores, thresholds, fired, tuple(model.step_end(step) for step, _ in fired))
 
 
 def _threshold(scores: NDArray[np.int32], refractory_steps: int) -> int:
@@ -76,6 +75,7 @@ typedef struct {{
     uint32_t sample;
     uint32_t step;
     int32_t score;
+    int32_t phrase;
 }} golden_detection_t;
 
 {tables}
@@ -91,15 +91,16 @@ def header(golden: Golden) -> str:
         "GOLDEN_SAMPLES": f"{len(golden.samples)}u",
         "GOLDEN_STEPS": f"{steps}",
         "GOLDEN_LABELS": f"{labels}",
-        "GOLDEN_THRESHOLD": f"{golden.threshold}",
+        "GOLDEN_PHRASES": f"{len(golden.thresholds)}",
         "GOLDEN_DETECTIONS": f"{len(golden.fired)}",
     }
     detections = [
-        f"{{{count}u, {step}u, {golden.scores[step]}}}"
-        for count, step in zip(golden.sample_counts, golden.fired, strict=True)
+        f"{{{count}u, {step}u, {golden.scores[step, phrase]}, {phrase}}}"
+        for count, (step, phrase) in zip(golden.sample_counts, golden.fired, strict=True)
     ]
     tables = [
         c_text.table("golden_detection_t", "golden_detections", detections),
+        c_text.array("golden_thresholds", np.array(golden.thresholds, np.uint16)),
         c_text.array("golden_samples", golden.samples),
         c_text.array("golden_logits", golden.logits),
         c_text.array("golden_scores", golden.scores.astype(np.uint16)),

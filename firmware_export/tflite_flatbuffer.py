@@ -16,8 +16,18 @@ SCHEMA_VERSION = 3
 BUFFER_ALIGNMENT_BYTES = 16
 """``force_align`` of Buffer.data in the schema: a microcontroller reads weights and biases in place, from flash."""
 
-OPERATOR_VERSIONS = {"CONCATENATION": 2, "CONV_2D": 3, "STRIDED_SLICE": 2}
-"""The lowest version of each operator that takes int8; every other operator here is version 1."""
+OPERATOR_VERSIONS = {
+    "ADD": 2,
+    "AVERAGE_POOL_2D": 2,
+    "CONCATENATION": 2,
+    "CONV_2D": 3,
+    "DEPTHWISE_CONV_2D": 3,
+    "MAX_POOL_2D": 2,
+    "PAD": 2,
+    "STRIDED_SLICE": 2,
+}
+"""The lowest version of each operator that takes int8 (tensorflow/compiler/mlir/lite/tools/versioning/op_version.cc);
+every other operator here is version 1."""
 
 TENSOR_TYPES = {np.dtype(np.int8): "INT8", np.dtype(np.int32): "INT32"}
 
@@ -128,10 +138,12 @@ class SubgraphBuilder:
         kind = TENSOR_TYPES[values.dtype]
         return self.tensor(name, values.shape, kind, quantization, self.model.buffer(little.tobytes()))
 
-    def quantization(self, scales: Sequence[float], zero_points: Sequence[int]) -> Any:
-        """Return the schema's quantization: one scale, or one for each index of dimension 0."""
+    def quantization(self, scales: Sequence[float], zero_points: Sequence[int], dimension: int = 0) -> Any:
+        """Return the schema's quantization: one scale, or one for each index of ``dimension``."""
         return self.model.schema.QuantizationParametersT(
-            scale=[float(scale) for scale in scales], zeroPoint=[int(zero) for zero in zero_points]
+            scale=[float(scale) for scale in scales],
+            zeroPoint=[int(zero) for zero in zero_points],
+            quantizedDimension=dimension,
         )
 
     def operator(self, name: str, inputs: Sequence[int], outputs: Sequence[int], options: Any = None) -> None:

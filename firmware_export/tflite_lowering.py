@@ -7,10 +7,25 @@ with ``@LOWERINGS.of(NewOp)``; use operators that TFLite Micro has and, where po
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from firmware_export.lowering import Lowerings
 from firmware_export.tflite_flatbuffer import SubgraphBuilder
-from kws.graph.ir import Concat, Conv2D, QuantGraph, Reshape, Slice, Tensor
+from kws.errors import KwsError
+from kws.graph.ir import (
+    Activation,
+    Add,
+    AveragePool2D,
+    Concat,
+    Conv2D,
+    DepthwiseConv2D,
+    MaxPool2D,
+    Pad,
+    QuantGraph,
+    Reshape,
+    Slice,
+    Tensor,
+)
 
 
 class Lowering:
@@ -43,6 +58,14 @@ class Lowering:
         options = self.schema.ReshapeOptionsT(newShape=sizes)
         self.subgraph.operator("RESHAPE", [source, self.int32_constant(f"{name}/shape", sizes)], [target], options)
 
+    def activation_function(self, activation: Activation) -> int:
+        """Return the schema's code of a fused activation."""
+        codes = self.schema.ActivationFunctionType
+        return int(codes.RELU if activation == "relu" else codes.NONE)
+
+
+LARGEST_CONCATENATION = 10
+"""``kMaxInputNum`` of TFLite Micro's concatenation.cc."""
 
 LOWERINGS = Lowerings[Lowering]("TFLite")
 
@@ -55,6 +78,11 @@ def _reshape(context: Lowering, op: Reshape) -> None:
 
 @LOWERINGS.of(Concat)
 def _concat(context: Lowering, op: Concat) -> None:
+    if len(op.inputs) > LARGEST_CONCATENATION:
+        raise KwsError(
+            f"operator Concat (output '{op.output}') joins {len(op.inputs)} tensors, TFLite Micro at most "
+            f"{LARGEST_CONCATENATION}; join them in several steps"
+        )
     options = context.schema.ConcatenationOptionsT(axis=1)
     context.subgraph.operator(
         "CONCATENATION", [context.index(name) for name in op.inputs], [context.index(op.output)], options
@@ -78,21 +106,83 @@ def _slice(context: Lowering, op: Slice) -> None:
     )
 
 
+@LOWERINGS.of(Pad)
+def _pad(context: Lowering, op: Pad) -> None:
+    # Without a value to pad with, TFLite takes the output's zero point: the graph's choice.
+    paddings = context.subgraph.constant(
+        f"{op.output}/paddings", np.array([[0, 0], [0, 0], [op.before, op.after], [0, 0]], np.int32)
+    )
+    context.subgraph.operator(
+        "PAD", [context.index(op.input), paddings], [context.index(op.output)], context.schema.PadOptionsT()
+    )
+
+
 @LOWERINGS.of(Conv2D)
 def _conv_2d(context: Lowering, op: Conv2D) -> None:
-    subgraph, schema = context.subgraph, context.schema
-    input_scale = np.float32(context.graph.tensor(op.input).quant.scale)
-    zeros = [0] * len(op.weight_scales)
-    weights = subgraph.constant(
-        f"{op.output}/weights", op.weights, subgraph.quantization(op.weight_scales.tolist(), zeros)
-    )
-    bias_scales = input_scale * op.weight_scales.astype(np.float32)
-    bias = subgraph.constant(f"{op.output}/bias", op.bias, subgraph.quantization(bias_scales.tolist(), zeros))
-    relu = op.activation == "relu"
-    options = schema.Conv2DOptionsT(
-        padding=schema.Padding.VALID,
+    options = context.schema.Conv2DOptionsT(
+        padding=context.schema.Padding.VALID,
         strideH=op.stride_time,
         strideW=op.stride_frequency,
-        fusedActivationFunction=schema.ActivationFunctionType.RELU if relu else schema.ActivationFunctionType.NONE,
+        fusedActivationFunction=context.activation_function(op.activation),
     )
-    subgraph.operator("CONV_2D", [context.index(op.input), weights, bias], [context.index(op.output)], options)
+    constants = _weights_and_bias(context, op, op.weights, channel_axis=0)
+    context.subgraph.operator("CONV_2D", [context.index(op.input), *constants], [context.index(op.output)], options)
+
+
+@LOWERINGS.of(DepthwiseConv2D)
+def _depthwise_conv_2d(context: Lowering, op: DepthwiseConv2D) -> None:
+    options = context.schema.DepthwiseConv2DOptionsT(
+        padding=context.schema.Padding.VALID,
+        strideH=op.stride_time,
+        strideW=op.stride_frequency,
+        depthMultiplier=1,
+        dilationHFactor=op.dilation_time,
+        dilationWFactor=1,
+        fusedActivationFunction=context.activation_function(op.activation),
+    )
+    constants = _weights_and_bias(context, op, op.weights[None], channel_axis=3)
+    context.subgraph.operator(
+        "DEPTHWISE_CONV_2D", [context.index(op.input), *constants], [context.index(op.output)], options
+    )
+
+
+def _weights_and_bias(
+    context: Lowering, op: Conv2D | DepthwiseConv2D, weights: NDArray[np.int8], channel_axis: int
+) -> tuple[int, int]:
+    """Add a convolution's constants, quantized per output channel; return their tensors."""
+    subgraph = context.subgraph
+    zeros = [0] * len(op.weight_scales)
+    weight_quantization = subgraph.quantization(op.weight_scales.tolist(), zeros, channel_axis)
+    bias_scales = np.float32(context.graph.tensor(op.input).quant.scale) * op.weight_scales.astype(np.float32)
+    return (
+        subgraph.constant(f"{op.output}/weights", weights, weight_quantization),
+        subgraph.constant(f"{op.output}/bias", op.bias, subgraph.quantization(bias_scales.tolist(), zeros)),
+    )
+
+
+@LOWERINGS.of(Add)
+def _add(context: Lowering, op: Add) -> None:
+    options = context.schema.AddOptionsT(fusedActivationFunction=context.activation_function(op.activation))
+    context.subgraph.operator("ADD", [context.index(name) for name in op.inputs], [context.index(op.output)], options)
+
+
+@LOWERINGS.of(MaxPool2D)
+def _max_pool_2d(context: Lowering, op: MaxPool2D) -> None:
+    _pool(context, "MAX_POOL_2D", op)
+
+
+@LOWERINGS.of(AveragePool2D)
+def _average_pool_2d(context: Lowering, op: AveragePool2D) -> None:
+    _pool(context, "AVERAGE_POOL_2D", op)
+
+
+def _pool(context: Lowering, name: str, op: MaxPool2D | AveragePool2D) -> None:
+    options = context.schema.Pool2DOptionsT(
+        padding=context.schema.Padding.VALID,
+        strideH=op.window_time,
+        strideW=op.window_frequency,
+        filterHeight=op.window_time,
+        filterWidth=op.window_frequency,
+        fusedActivationFunction=context.activation_function("none"),
+    )
+    context.subgraph.operator(name, [context.index(op.input)], [context.index(op.output)], options)

@@ -63,6 +63,23 @@ def read_blocks(path: Path | str, seconds: float = 10.0) -> Iterator[NDArray[np.
         yield waiting
 
 
+def declared_seconds(path: Path | str) -> float:
+    """Return the length that the file's header declares; nothing is decoded unless the header does not say.
+
+    Raises:
+        KwsError: as ``read_audio``, but for what only decoding finds: NaN, infinity, a FLAC or MP3 that is cut short.
+    """
+    path = Path(path)
+    with _opened(path) as file:
+        rate_hz, frames = file.samplerate, file.frames
+    if frames >= _UNKNOWN_FRAMES:
+        return sum(map(len, read_blocks(path))) / SAMPLE_RATE_HZ
+    _check_rate(path, rate_hz)
+    if frames <= 0:
+        raise _no_sound(path)
+    return float(frames / rate_hz)
+
+
 class Resampler:
     """Streaming rate conversion of mono sound to 16 kHz int16; any chunking gives the same samples.
 
@@ -138,10 +155,7 @@ def _converted(path: Path) -> Iterator[NDArray[np.int16]]:
     total = 0
     with _opened(path) as file:
         rate_hz = file.samplerate
-        if not RATE_HZ_MIN <= rate_hz <= RATE_HZ_MAX:
-            raise KwsError(
-                f"{path}: declares a sample rate of {rate_hz} Hz, which no speech has; convert it to 16000 Hz"
-            )
+        _check_rate(path, rate_hz)
         resampler = Resampler(rate_hz)
         for block in _mono_blocks(path, file):
             piece = resampler.push(block)
@@ -149,8 +163,17 @@ def _converted(path: Path) -> Iterator[NDArray[np.int16]]:
             yield piece
     rest = resampler.flush()
     if not total + len(rest):
-        raise KwsError(f"{path}: holds no sound (zero samples); record it again")
+        raise _no_sound(path)
     yield rest
+
+
+def _check_rate(path: Path, rate_hz: int) -> None:
+    if not RATE_HZ_MIN <= rate_hz <= RATE_HZ_MAX:
+        raise KwsError(f"{path}: declares a sample rate of {rate_hz} Hz, which no speech has; convert it to 16000 Hz")
+
+
+def _no_sound(path: Path) -> KwsError:
+    return KwsError(f"{path}: holds no sound (zero samples); record it again")
 
 
 @contextmanager

@@ -11,7 +11,22 @@ from typing import Any, Never
 import click
 
 from kws import __version__
-from kws.cli_options import ENGINE, FILE, JSON, JSON_LINES, LANGUAGE, SEED, THRESHOLD, Finite
+from kws.cli_corpus import corpus
+from kws.cli_data import augment, shards
+from kws.cli_evaluate import evaluate
+from kws.cli_options import (
+    DATA,
+    ENGINE,
+    FILE,
+    JSON,
+    JSON_LINES,
+    LANGUAGE,
+    PHRASES,
+    PROCESSES,
+    SEED,
+    THRESHOLD,
+    Finite,
+)
 from kws.errors import KwsError
 
 EXTRAS = {
@@ -82,11 +97,20 @@ def command() -> None:
     """
 
 
+command.add_command(augment)
+command.add_command(corpus)
+command.add_command(evaluate)
+command.add_command(shards)
+
+
 @command.command()
 @click.argument("phrase", required=False)
 @click.option("--out", type=FILE, help="Directory for everything that is made.  [default: out/PHRASE]")
 @click.option("--real", type=FILE, help="Directory with a manifest.csv of real recordings to evaluate on.")
-@click.option("--recipe", type=FILE, help="TOML recipe to use instead of the defaults; PHRASE may be left out.")
+@click.option(
+    "--recipe", type=FILE, help="TOML recipe to use instead of the defaults; PHRASE, if given, replaces its own."
+)
+@DATA
 @LANGUAGE
 @click.option("--seed", type=SEED, help="The same seed, the same model.  [default: the recipe's, or 0]")
 @JSON
@@ -95,6 +119,7 @@ def quickstart(
     out: Path | None,
     real: Path | None,
     recipe: Path | None,
+    data: tuple[Path, ...],
     language: str | None,
     seed: int | None,
     as_json: bool,
@@ -102,7 +127,7 @@ def quickstart(
     """From the text of PHRASE (default: computer) to a verified detector: synthesize, train, export, evaluate."""
     from kws.quickstart import Options, run
 
-    summary = run(Options(phrase=phrase, out=out, real=real, recipe=recipe, language=language, seed=seed))
+    summary = run(Options(phrase=phrase, out=out, real=real, recipe=recipe, language=language, seed=seed, data=data))
     if as_json:
         _print_json(summary.to_data())
     else:
@@ -116,6 +141,7 @@ def quickstart(
 @LANGUAGE
 @click.option("--seed", type=SEED, help="The same seed, the same clips.  [default: the recipe's, or 0]")
 @click.option("--list-voices", is_flag=True, help="List the voices found on this machine and stop.")
+@PROCESSES
 def synth(
     phrase: str | None,
     out: Path | None,
@@ -123,6 +149,7 @@ def synth(
     language: str | None,
     seed: int | None,
     list_voices: bool,
+    processes: int | None,
 ) -> None:
     """Speak PHRASE and its near misses in many voices; write clips and a manifest."""
     from kws.data.synthesis.config import SynthesisConfig
@@ -134,74 +161,39 @@ def synth(
             click.echo(line)
         return
     config = SynthesisConfig()
+    phrases: tuple[str, ...] = (phrase,) if phrase else ()
     if recipe is not None:
         from kws.recipe import load_recipe
 
         loaded = load_recipe(recipe)
-        config, phrase = loaded.synthesis, phrase or loaded.phrase
+        config, phrases = loaded.synthesis, phrases or loaded.wake_phrases
         seed = loaded.seed if seed is None else seed
     if language is not None:
         config = dataclasses.replace(config, language=language)
-    if not phrase:
+    if not phrases:
         raise click.UsageError("give a phrase to speak, for example: kws synth 'hey marvin' --out clips")
     if out is None:
         raise click.UsageError("give --out DIRECTORY for the clips")
-    click.echo(synthesize(config, phrase, out, seed or 0))
+    click.echo(synthesize(config, phrases, out, seed or 0, processes))
 
 
 @command.command()
 @click.argument("recipe", type=FILE)
 @click.option("--out", type=FILE, help="Directory for checkpoints and the model.  [default: out/PHRASE]")
-def train(recipe: Path, out: Path | None) -> None:
-    """Train the detector that RECIPE (a TOML file) describes; resumes where it stopped."""
+@PHRASES
+@DATA
+@click.option("--seed", type=SEED, help="The same seed, the same model.  [default: the recipe's]")
+def train(recipe: Path, out: Path | None, phrases: tuple[str, ...], data: tuple[Path, ...], seed: int | None) -> None:
+    """Train the detector that RECIPE (a TOML file) describes; resumes where it stopped.
+
+    Several processes or GPUs: torchrun --nproc-per-node N -m kws train RECIPE
+    """
+    from kws.overrides import Overrides
     from kws.quickstart import train_recipe
-    from kws.recipe import load_recipe
 
-    click.echo(train_recipe(load_recipe(recipe), out))
-
-
-@command.command()
-@click.argument("model", type=FILE)
-@click.option("--manifest", type=FILE, required=True, help="manifest.csv of labelled recordings, or its directory.")
-@click.option(
-    "--split",
-    "splits",
-    multiple=True,
-    default=("test",),
-    show_default=True,
-    help="train, dev or test; may be repeated.",
-)
-@click.option("--noise-snr-db", type=Finite(), help="Mix the split's own noise recordings in at this ratio.")
-@click.option("--seed", type=SEED, default=0, show_default=True, help="Of noise and bootstrap.")
-@click.option("--plot", type=FILE, help="Write the DET curve to this file (.png, .svg or .pdf).")
-@JSON
-@ENGINE
-@THRESHOLD
-def evaluate(
-    model: Path,
-    manifest: Path,
-    splits: tuple[str, ...],
-    noise_snr_db: float | None,
-    seed: int,
-    plot: Path | None,
-    as_json: bool,
-    engine: str,
-    threshold: float | None,
-) -> None:
-    """Measure MODEL.kws on streams of recordings: FRR, false accepts per hour, latency, DET curve."""
-    from kws.evaluate import table
-    from kws.evaluate.plot import plot_det
-    from kws.evaluate.report import evaluate as run
-    from kws.model_file import load
-
-    path = manifest / "manifest.csv" if manifest.is_dir() else manifest
-    result = run(load(model), path, splits, engine, threshold, noise_snr_db, seed)
-    if plot is not None:
-        plot_det([result], plot)
-    if as_json:
-        _print_json(result.to_data())
-    else:
-        click.echo(table.text(result))
+    path = train_recipe(Overrides(phrases, data, seed).load(recipe), out)
+    if os.environ.get("RANK", "0") == "0":  # torchrun starts several of this, and one tells
+        click.echo(path)
 
 
 @command.command()
@@ -217,10 +209,11 @@ def detect(model: Path, files: tuple[Path, ...], as_json: bool, engine: str, thr
 
     loaded, good = load(model), True
     for file in files:
-        found, highest = 0, 0.0
+        found, highest = 0, (0.0,) * len(loaded.detector.phrases)
         try:
             for partial in detect_blocks(loaded, file, engine, threshold):
-                found, highest = found + len(partial.detections), max(highest, partial.highest_score)
+                found += len(partial.detections)
+                highest = tuple(map(max, highest, partial.highest_scores))
                 for detection in partial.detections:
                     print((json_line if as_json else text_line)(file, detection, loaded, threshold), flush=True)
         except KwsError as error:  # the other files are still of use
@@ -308,3 +301,16 @@ def info(model: Path, as_json: bool) -> None:
         _print_json(data)
     else:
         click.echo(text(data))
+
+
+@command.command()
+@JSON
+def models(as_json: bool) -> None:
+    """List the model families with their parameters, work, receptive field, latency and state."""
+    from kws.models.table import describe, text
+
+    rows = describe()
+    if as_json:
+        _print_json(rows)
+    else:
+        click.echo(text(rows))

@@ -34,3 +34,17 @@ JSON_LINES = click.option("--json", "as_json", is_flag=True, help="Print one JSO
 LANGUAGE = click.option(
     "--language", help="What the voices speak, such as de or en-us.  [default: the recipe's, or en]"
 )
+DATA = click.option(
+    "--data",
+    type=FILE,
+    multiple=True,
+    help="manifest.csv of recordings, or its directory, in place of the recipe's [[data]]; may be repeated.",
+)
+PHRASES = click.option(
+    "--phrase", "phrases", multiple=True, help="Listen for this instead of the recipe's phrases; may be repeated."
+)
+PROCESSES = click.option(
+    "--processes",
+    type=click.IntRange(1, 1024),
+    help="How many processes work; what they make does not depend on it.  [default: one for each processor]",
+)

@@ -6,97 +6,40 @@ ICASSP 2014, section 3.3, in Q15: exactly reproducible on any processor, whateve
 """
 
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-SCORE_ONE = 1 << 15
-"""Posteriors and confidences are Q15: this is 1.0."""
+from kws.detector_config import (
+    MAX_LABELS,
+    MAX_PHRASES,
+    SCORE_ONE,
+    Detection,
+    DetectorConfig,
+    OperatingPoint,
+    check_threshold,
+)
 
-MAX_LABELS = 16
-MAX_SMOOTH_FRAMES = 1000
-MAX_MAX_FRAMES = 4000
-MAX_REFRACTORY_MS = 60_000
+__all__ = [
+    "MAX_LABELS",
+    "MAX_PHRASES",
+    "SCORE_ONE",
+    "Decision",
+    "Detection",
+    "DetectorConfig",
+    "OperatingPoint",
+    "Scorer",
+    "check_threshold",
+    "confidence",
+    "decide",
+    "exp_table",
+    "posteriors",
+    "sliding_maximum",
+]
 
-_BLOCK_STEPS = 1 << 16  # memory bound of one vectorised pass: some 10 MB
-
-
-@dataclass(frozen=True)
-class DetectorConfig:
-    """The posterior handling of DeepKWS (Chen et al. 2014, section 3.3); labels[0] is the filler.
-
-    ``smooth_frames`` (w_smooth) and ``max_frames`` (w_max) count posteriors: one per step of the model.
-
-    Raises:
-        ValueError: a value is outside its checked bounds; the sentence starts with the field's name.
-    """
-
-    phrase: str
-    labels: tuple[str, ...]
-    smooth_frames: int = 30
-    max_frames: int = 100
-    refractory_ms: int = 1000
-
-    def __post_init__(self) -> None:
-        """Check every bound that the fixed-point arithmetic was proven for."""
-        if not self.phrase.strip() or not self.phrase.isprintable():
-            raise ValueError("phrase must be a line of printable text with at least one letter")
-        if not 2 <= len(self.labels) <= MAX_LABELS:
-            raise ValueError(f"labels must be the filler and 1 to {MAX_LABELS - 1} keyword labels")
-        if len(set(self.labels)) != len(self.labels) or not all(label.isprintable() and label for label in self.labels):
-            raise ValueError("labels must be printable and different from one another")
-        if not 1 <= self.smooth_frames <= MAX_SMOOTH_FRAMES:
-            raise ValueError(f"smooth_frames must be 1 to {MAX_SMOOTH_FRAMES}")
-        if not 1 <= self.max_frames <= MAX_MAX_FRAMES:
-            raise ValueError(f"max_frames must be 1 to {MAX_MAX_FRAMES}")
-        if not 0 <= self.refractory_ms <= MAX_REFRACTORY_MS:
-            raise ValueError(f"refractory_ms must be 0 to {MAX_REFRACTORY_MS}")
-
-    def refractory_steps(self, step_ms: int) -> int:
-        """Return the fewest steps of ``step_ms`` that last at least ``refractory_ms``."""
-        return -(-self.refractory_ms // step_ms)
-
-
-@dataclass(frozen=True)
-class OperatingPoint:
-    """A threshold (Q15; ``SCORE_ONE + 1`` never fires) and the error rates measured with it, and on what.
-
-    Raises:
-        ValueError: a value is outside its bounds; the sentence starts with the field's name.
-    """
-
-    threshold: int
-    false_accepts_per_hour: float
-    false_reject_rate: float
-    measured_on: str
-
-    def __post_init__(self) -> None:
-        """Refuse what cannot have been measured."""
-        check_threshold(self.threshold)
-        if not (math.isfinite(self.false_accepts_per_hour) and self.false_accepts_per_hour >= 0.0):
-            raise ValueError("false_accepts_per_hour must be a finite number of at least 0")
-        if not 0.0 <= self.false_reject_rate <= 1.0:
-            raise ValueError("false_reject_rate must be 0 to 1")
-
-
-@dataclass(frozen=True)
-class Detection:
-    """One detection. ``time_s`` is when the decision was made: the end of the last LFBE frame it needed."""
-
-    phrase: str
-    step: int
-    time_s: float
-    score: float
-
-
-def check_threshold(threshold: int) -> None:
-    """Raise ``ValueError`` unless ``threshold`` is a Q15 confidence or ``SCORE_ONE + 1`` (never fires)."""
-    if type(threshold) is not int or not 0 <= threshold <= SCORE_ONE + 1:
-        raise ValueError(
-            f"threshold must be a whole number of 0 to {SCORE_ONE} (Q15), or {SCORE_ONE + 1} to never fire"
-        )
+_BLOCK_VALUES = 1 << 17  # posteriors in one vectorised pass, a memory bound: some 10 MB
 
 
 def exp_table(logit_scale: float) -> NDArray[np.uint16]:
@@ -161,18 +104,19 @@ def sliding_maximum(values: NDArray[np.int32], window: int) -> NDArray[np.int32]
 
 
 class Scorer:
-    """Logits -> confidence in Q15, streaming: any chunking of the same logits gives the same scores.
+    """Logits -> each phrase's confidence in Q15, streaming: any chunking of the same logits gives the same scores.
 
-    >>> config = DetectorConfig("computer", ("filler", "computer"), smooth_frames=2, max_frames=3)
+    >>> config = DetectorConfig.single("computer", ("filler", "computer"), smooth_frames=2, max_frames=3)
     >>> scorer = Scorer(config, logit_scale=0.1, step_ms=10)
     >>> scorer.push(np.array([[127, -128], [-128, 127], [-128, 127]], np.int8)).tolist()
-    [0, 16384, 32768]
+    [[0], [16384], [32768]]
     """
 
     def __init__(self, config: DetectorConfig, logit_scale: float, step_ms: int) -> None:
         self.config = config
         self.table = exp_table(logit_scale)
         self.refractory_steps = config.refractory_steps(step_ms)
+        self._columns = [np.array(indices) - 1 for indices in config.keywords]  # of what holds no filler
         self.reset()
 
     def reset(self) -> None:
@@ -184,12 +128,13 @@ class Scorer:
         self._steps = 0
 
     def push(self, logits: NDArray[np.int8]) -> NDArray[np.int32]:
-        """Return the confidence after each step: int8 [n, labels] -> int32 [n] in 0..32768."""
+        """Return the confidences after each step: int8 [n, labels] -> int32 [n, phrases] in 0..32768."""
         if logits.dtype != np.int8 or logits.ndim != 2 or logits.shape[1] != len(self.config.labels):
             raise ValueError(f"logits must be int8 [n, {len(self.config.labels)}], not {logits.dtype} {logits.shape}")
-        scores = np.zeros(len(logits), np.int32)
-        for start in range(0, len(logits), _BLOCK_STEPS):
-            scores[start : start + _BLOCK_STEPS] = self._block(logits[start : start + _BLOCK_STEPS])
+        scores = np.zeros((len(logits), len(self.config.phrases)), np.int32)
+        size = _BLOCK_VALUES // logits.shape[1]
+        for start in range(0, len(logits), size):
+            scores[start : start + size] = self._block(logits[start : start + size])
         return scores
 
     def _block(self, logits: NDArray[np.int8]) -> NDArray[np.int32]:
@@ -199,7 +144,8 @@ class Scorer:
         self._posteriors = history[len(logits) :].copy()
         self._smoothed = smoothed[len(logits) :].copy()
         self._steps += len(logits)
-        return confidence(sliding_maximum(smoothed, self.config.max_frames))
+        maxima = sliding_maximum(smoothed, self.config.max_frames)
+        return np.stack([confidence(maxima[:, columns]) for columns in self._columns], axis=1)
 
     def _smooth(self, history: NDArray[np.int32], steps: int) -> NDArray[np.int32]:
         window = self.config.smooth_frames
@@ -212,7 +158,7 @@ class Scorer:
 
 
 def decide(scores: NDArray[np.int32], threshold: int, refractory_steps: int) -> NDArray[np.int64]:
-    """Return the steps of the detections in a whole stream's ``scores`` (int32 [n], Q15): int64 [k], ascending.
+    """Return the steps of one phrase's detections in a whole stream's ``scores`` (int32 [n], Q15): int64 [k].
 
     A step fires when its score is at or above the threshold, ``refractory_steps`` have passed since the last
     detection, and the score was below the threshold at some step since then (it is armed at the start).
@@ -235,34 +181,47 @@ def decide(scores: NDArray[np.int32], threshold: int, refractory_steps: int) -> 
 
 
 class Decision:
-    """The same as ``decide``, streaming: any chunking of the same scores gives the same steps.
+    """The same as ``decide`` for each phrase by itself, streaming: any chunking of the scores gives the same steps.
 
-    >>> decision = Decision(threshold=5, refractory_steps=2)
-    >>> decision.push(np.array([0, 9], np.int32)), decision.push(np.array([0, 9], np.int32))
-    ([1], [3])
+    >>> decision = Decision((5, 7), refractory_steps=2)
+    >>> decision.push(np.array([[0, 0], [9, 8]], np.int32)), decision.push(np.array([[0, 0], [9, 6]], np.int32))
+    ([(1, 0), (1, 1)], [(3, 0)])
     """
 
-    def __init__(self, threshold: int, refractory_steps: int) -> None:
-        check_threshold(threshold)
-        self.threshold = threshold
+    def __init__(self, thresholds: Sequence[int], refractory_steps: int) -> None:
+        for threshold in thresholds:
+            check_threshold(threshold)
+        self.thresholds = tuple(thresholds)
         self.refractory_steps = refractory_steps
         self.reset()
 
     def reset(self) -> None:
-        """Start a new stream, armed."""
-        self._armed = True
+        """Start a new stream, every phrase armed."""
+        self._armed = [True] * len(self.thresholds)
+        self._earliest = [0] * len(self.thresholds)
         self._steps = 0
-        self._earliest = 0
 
-    def push(self, scores: NDArray[np.int32]) -> list[int]:
-        """Return the steps, counted since the start of the stream, at which the detector fires."""
+    def push(self, scores: NDArray[np.int32]) -> list[tuple[int, int]]:
+        """Return (step, phrase) of each detection, ordered: int32 [n, phrases]; steps count from the stream's start."""
+        if scores.ndim != 2 or scores.shape[1] != len(self.thresholds):
+            raise ValueError(f"scores must be [n, {len(self.thresholds)}], not {scores.shape}")
+        above: NDArray[np.bool_] = scores >= np.array(self.thresholds, np.int32)
         fired = []
-        for step, above in enumerate((scores >= self.threshold).tolist(), self._steps):
-            if not above:
-                self._armed = True
-            elif self._armed and step >= self._earliest:
-                fired.append(step)
-                self._armed = False
-                self._earliest = step + self.refractory_steps
+        for phrase, some in enumerate(np.any(above, axis=0)):
+            if some:
+                fired += [(step, phrase) for step in self._fires(phrase, above[:, phrase])]
+            else:
+                self._armed[phrase] |= len(scores) > 0
         self._steps += len(scores)
+        return sorted(fired)
+
+    def _fires(self, phrase: int, above: NDArray[np.bool_]) -> list[int]:
+        fired = []
+        for step, is_above in enumerate(above.tolist(), self._steps):
+            if not is_above:
+                self._armed[phrase] = True
+            elif self._armed[phrase] and step >= self._earliest[phrase]:
+                fired.append(step)
+                self._armed[phrase] = False
+                self._earliest[phrase] = step + self.refractory_steps
         return fired

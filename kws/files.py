@@ -2,7 +2,9 @@
 
 import contextlib
 import os
+from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 from kws.errors import KwsError
 
@@ -13,10 +15,21 @@ def replace_file(path: Path, data: bytes) -> None:
     Raises:
         KwsError: the folder is missing or not writable, or the disk is full.
     """
+    with replacing(path) as file:
+        file.write(data)
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[BinaryIO]:
+    """Give a file to write, which takes the name ``path`` when the block ends well; like ``replace_file`` else.
+
+    Raises:
+        KwsError: the folder is missing or not writable, or the disk is full.
+    """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with temporary.open("wb") as file:
-            file.write(data)
+            yield file
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)

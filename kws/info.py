@@ -1,21 +1,29 @@
-"""What ``kws info`` says: the model's facts, and which arithmetic would run it here."""
+"""What ``kws info`` says: the model's facts, what it learned from, and which arithmetic would run it here."""
 
 from typing import Any
 
 from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
-from kws import model_file, runtime
+from kws import licences, model_file, runtime
 from kws.detect import SCORE_ONE
 from kws.model_file import KwsModel
 
 
 def describe(model: KwsModel) -> dict[str, Any]:
-    """Return the model's summary and, under "runtime", whether the compiled C99 or numpy is in use and why."""
+    """Return the model's summary and what kws makes of it here and now.
+
+    Under "runtime", whether the compiled C99 or numpy is in use and why. Under "commercial_use", what the licences of
+    the ledger together say (``kws.licences``), and in each row of the ledger what its own says.
+    """
     reason = runtime.reason()
     in_use = {"in_use": "numpy" if reason else "compiled C99", "reason": reason}
-    return {**model_file.summary(model), "runtime": in_use}
+    summary = model_file.summary(model)
+    ledger = [{**row, "commercial_use": licences.terms(row["licence"]).text()} for row in summary["licences"]]
+    together = licences.commercial_use(row["licence"] for row in ledger)
+    return {**summary, "licences": ledger, "commercial_use": together.to_data(), "runtime": in_use}
 
 
 def text(data: dict[str, Any]) -> str:
@@ -25,6 +33,7 @@ def text(data: dict[str, Any]) -> str:
         console.print(_facts(data))
         console.print(_operating_points(data))
         console.print(_ledger(data))
+        console.print(Text(data["commercial_use"]["text"]), soft_wrap=True)
     return "\n".join(line.rstrip() for line in capture.get().splitlines() if line.strip())
 
 
@@ -32,7 +41,7 @@ def _facts(data: dict[str, Any]) -> Table:
     frontend, detector, in_use = data["frontend"], data["detector"], data["runtime"]
     table = Table(box=None, show_header=False)
     rows = [
-        ("phrase", f"{data['phrase']!r}, labels {', '.join(data['labels'])}"),
+        ("phrases" if len(data["phrases"]) > 1 else "phrase", _phrases(data)),
         (
             "frontend",
             f"{frontend['bands']} bands {frontend['low_hz']:g}-{frontend['high_hz']:g} Hz, window "
@@ -41,7 +50,7 @@ def _facts(data: dict[str, Any]) -> Table:
         (
             "decision",
             f"smoothing {detector['smooth_frames']} frames, maximum over {detector['max_frames']}, refractory "
-            f"{detector['refractory_ms']} ms, threshold {data['threshold'] / SCORE_ONE:.3f}",
+            f"{detector['refractory_ms']} ms",
         ),
         ("parameters", f"{data['parameters']:,}"),
         ("work", f"{data['macs_per_second'] / 1e6:.2f} M multiply-accumulates per second of audio"),
@@ -55,12 +64,24 @@ def _facts(data: dict[str, Any]) -> Table:
     return table
 
 
+def _phrases(data: dict[str, Any]) -> str:
+    """Return each phrase with the threshold it fires at and the labels that it is heard by."""
+    labels, lines = data["labels"], []
+    for phrase, threshold, keywords in zip(
+        data["phrases"], data["thresholds"], data["detector"]["keywords"], strict=True
+    ):
+        heard_by = ", ".join(labels[index] for index in keywords)
+        lines.append(f"{phrase!r}, threshold {threshold / SCORE_ONE:.3f}, labels {heard_by}")
+    return "\n".join([*lines, f"everything else: {labels[0]}"])
+
+
 def _operating_points(data: dict[str, Any]) -> Table:
     table = Table(box=SIMPLE, title="Operating points", title_justify="left")
-    for heading in ("threshold", "FA/h", "FRR", "measured on"):
+    for heading in ("phrase", "threshold", "FA/h", "FRR", "measured on"):
         table.add_column(heading)
     for point in data["operating_points"]:
         table.add_row(
+            point["phrase"],
             f"{point['threshold'] / SCORE_ONE:.3f}",
             f"{point['false_accepts_per_hour']:.2f}",
             f"{100 * point['false_reject_rate']:.1f} %",
@@ -71,8 +92,10 @@ def _operating_points(data: dict[str, Any]) -> Table:
 
 def _ledger(data: dict[str, Any]) -> Table:
     table = Table(box=SIMPLE, title="Learned from", title_justify="left")
-    for heading in ("source", "licence", "clips", "hours"):
+    for heading in ("source", "licence", "clips", "hours", "commercial use"):
         table.add_column(heading)
     for source in data["licences"]:
-        table.add_row(source["name"], source["licence"], f"{source['clips']:,}", f"{source['hours']:.2f}")
+        # Text: square brackets in a name are no markup.
+        cells = (source["name"], source["licence"], f"{source['clips']:,}", f"{source['hours']:.2f}")
+        table.add_row(*map(Text, (*cells, source["commercial_use"])))
     return table

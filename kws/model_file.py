@@ -28,7 +28,8 @@ from kws.graph.cost import cost
 from kws.graph.ir import QuantGraph
 
 FORMAT = "kws"
-VERSION = 1
+VERSION = 2
+"""1 had one phrase; its files are still read, and given the form of version 2 in memory."""
 
 _OPENING = b'{"__metadata__":{"kws":'
 _NO_DIGEST = "0" * 64
@@ -47,7 +48,10 @@ class Source:
 
 @dataclass(frozen=True, eq=False)
 class KwsModel:
-    """A trained, quantized detector. ``recipe`` is the resolved plain data that it was trained with.
+    """A trained, quantized detector; ``thresholds`` (Q15) has one for each of the detector's phrases.
+
+    ``operating_points`` are in the phrases' order, a phrase's by false accepts per hour. ``recipe`` is the resolved
+    plain data that the model was trained with.
 
     Raises:
         ValueError: two parts do not fit together; the sentence starts with the field's name.
@@ -56,7 +60,7 @@ class KwsModel:
     graph: QuantGraph
     frontend: FrontendConfig
     detector: DetectorConfig
-    threshold: int
+    thresholds: tuple[int, ...]
     operating_points: tuple[OperatingPoint, ...] = ()
     licences: tuple[Source, ...] = ()
     recipe: dict[str, Any] = field(default_factory=dict)
@@ -68,10 +72,20 @@ class KwsModel:
             raise ValueError(f"graph takes {bands} bands, but frontend.bands is {self.frontend.bands}")
         if self.graph.outputs != len(self.detector.labels):
             raise ValueError(f"graph gives {self.graph.outputs} logits for {len(self.detector.labels)} detector.labels")
-        check_threshold(self.threshold)
-        rates = [point.false_accepts_per_hour for point in self.operating_points]
-        if rates != sorted(rates):
-            raise ValueError("operating_points must be sorted by false_accepts_per_hour")
+        if len(self.thresholds) != len(self.detector.phrases):
+            raise ValueError(f"thresholds are {len(self.thresholds)} for {len(self.detector.phrases)} detector.phrases")
+        for threshold in self.thresholds:
+            check_threshold(threshold)
+        self._check_operating_points()
+
+    def _check_operating_points(self) -> None:
+        unknown = {point.phrase for point in self.operating_points} - set(self.detector.phrases)
+        if unknown:
+            raise ValueError(f"operating_points name {min(unknown)!r}, which is none of detector.phrases")
+        order = {phrase: index for index, phrase in enumerate(self.detector.phrases)}
+        keys = [(order[point.phrase], point.false_accepts_per_hour) for point in self.operating_points]
+        if keys != sorted(keys):
+            raise ValueError("operating_points must be sorted by phrase, then by false_accepts_per_hour")
 
     @property
     def recipe_hash(self) -> str:
@@ -121,7 +135,7 @@ def to_bytes(model: KwsModel) -> bytes:
         "graph": graph,
         "frontend": config.to_data(model.frontend),
         "detector": config.to_data(model.detector),
-        "threshold": model.threshold,
+        "thresholds": list(model.thresholds),
         "operating_points": [config.to_data(point) for point in model.operating_points],
         "licences": [config.to_data(source) for source in model.licences],
         "recipe": model.recipe,
@@ -135,7 +149,10 @@ def to_bytes(model: KwsModel) -> bytes:
 
 
 def digest(model: KwsModel) -> str:
-    """Return the SHA-256 that the model's file carries: 64 hexadecimal digits that name exactly this model."""
+    """Return the SHA-256 that ``save`` writes into the file: 64 hexadecimal digits that name this very model.
+
+    A model that was read from a file of an older version has the digest of the file that ``save`` would write now.
+    """
     return str(_metadata(to_bytes(model), "model")["sha256"])
 
 
@@ -147,9 +164,23 @@ def from_bytes(content: bytes, where: str) -> KwsModel:
     _check_digest(content, metadata, where)
     try:
         tensors = safetensors.numpy.load(content)
-        return _model(metadata, tensors, where)
+        return _model(_upgraded(metadata), tensors, where)
     except (safetensors.SafetensorError, LookupError, TypeError, ValueError) as error:
         raise KwsError(f"{where}: the parts of the model do not fit together ({error}); make it again") from error
+
+
+def _upgraded(metadata: dict[str, Any]) -> dict[str, Any]:
+    """Return the metadata in the form of ``VERSION``; a file of version 1 has one phrase, heard by all its labels."""
+    if metadata["version"] > 1:
+        return metadata
+    detector = dict(metadata["detector"])
+    phrase, labels = detector.pop("phrase"), detector["labels"]
+    return {
+        **metadata,
+        "detector": {**detector, "phrases": [phrase], "keywords": [list(range(1, len(labels)))]},
+        "thresholds": [metadata["threshold"]],
+        "operating_points": [{**point, "phrase": phrase} for point in metadata["operating_points"]],
+    }
 
 
 def _model(metadata: dict[str, Any], tensors: dict[str, NDArray[Any]], where: str) -> KwsModel:
@@ -157,7 +188,7 @@ def _model(metadata: dict[str, Any], tensors: dict[str, NDArray[Any]], where: st
         graph=serialize.from_data(tensors, metadata["graph"], where),
         frontend=config.load(FrontendConfig, metadata["frontend"], where),
         detector=config.load(DetectorConfig, metadata["detector"], where),
-        threshold=metadata["threshold"],
+        thresholds=tuple(metadata["thresholds"]),
         operating_points=tuple(config.load(OperatingPoint, point, where) for point in metadata["operating_points"]),
         licences=tuple(config.load(Source, source, where) for source in metadata["licences"]),
         recipe=metadata["recipe"],
@@ -222,7 +253,7 @@ def summary(model: KwsModel) -> dict[str, Any]:
     """Return what ``kws info`` shows, as plain JSON-ready data; units stand in the keys."""
     figures = cost(model.graph)
     return {
-        "phrase": model.detector.phrase,
+        "phrases": list(model.detector.phrases),
         "labels": list(model.detector.labels),
         "frontend": config.to_data(model.frontend),
         "detector": config.to_data(model.detector),
@@ -232,7 +263,7 @@ def summary(model: KwsModel) -> dict[str, Any]:
         "state_bytes": figures.state_bytes,
         "latency_frames": model.graph.latency_frames,
         "latency_ms": model.graph.latency_frames * model.frontend.hop_ms,
-        "threshold": model.threshold,
+        "thresholds": list(model.thresholds),
         "operating_points": [dataclasses.asdict(point) for point in model.operating_points],
         "licences": [dataclasses.asdict(source) for source in model.licences],
         "recipe_hash": model.recipe_hash,

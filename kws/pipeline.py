@@ -39,11 +39,11 @@ class _Logits:
 class Pipeline:
     """A model that listens. Any chunking of the same samples gives the same detections and scores.
 
-    ``engine`` is "auto", "c" or "graph" (``kws.engine``); ``threshold`` in Q15 replaces the model's own::
+    ``engine`` is "auto", "c" or "graph" (``kws.engine``); ``threshold`` in Q15 replaces all of the model's own::
 
         pipeline = Pipeline(model_file.load(Path("computer.kws")))
         for detection in pipeline.push(samples):  # int16 at 16 kHz, as many as there are
-            print(detection.time_s, detection.score)
+            print(detection.phrase, detection.time_s, detection.score)
 
     Raises:
         ValueError: the threshold is no Q15 confidence.
@@ -54,29 +54,29 @@ class Pipeline:
         self.model = model
         self._logits = _Logits(model, engine)
         self._scorer = _scorer(model)
-        self._decision = Decision(
-            model.threshold if threshold is None else threshold, model.detector.refractory_steps(model.step_ms)
-        )
-        self._scores: NDArray[np.int32] = np.zeros(0, np.int32)
+        phrases = len(model.detector.phrases)
+        thresholds = model.thresholds if threshold is None else (threshold,) * phrases
+        self._decision = Decision(thresholds, model.detector.refractory_steps(model.step_ms))
+        self._scores: NDArray[np.int32] = np.zeros((0, phrases), np.int32)
         self._steps = 0
 
     @property
     def scores(self) -> NDArray[np.int32]:
-        """The confidence of each step that the last push completed: int32 [steps], Q15."""
+        """Each phrase's confidence in each step that the last push completed: int32 [steps, phrases], Q15."""
         return self._scores
 
     def push(self, samples: NDArray[np.int16]) -> list[Detection]:
-        """Take int16 [n] samples, return what was detected in them; times count from the stream's start."""
+        """Take int16 [n] samples, return what was detected in them, by time; times count from the stream's start."""
         self._scores = self._scorer.push(self._logits.push(samples))
         first, self._steps = self._steps, self._steps + len(self._scores)
         return [
             Detection(
-                phrase=self.model.detector.phrase,
+                phrase=self.model.detector.phrases[phrase],
                 step=step,
                 time_s=step_time_s(self.model, step),
-                score=int(self._scores[step - first]) / SCORE_ONE,
+                score=int(self._scores[step - first, phrase]) / SCORE_ONE,
             )
-            for step in self._decision.push(self._scores)
+            for step, phrase in self._decision.push(self._scores)
         ]
 
     def reset(self) -> None:
@@ -103,7 +103,7 @@ def logits(model: KwsModel, samples: NDArray[np.int16], engine: str = "auto") ->
 
 
 def scores(model: KwsModel, samples: NDArray[np.int16], engine: str = "auto") -> NDArray[np.int32]:
-    """Return the confidence at every step of a whole recording: int16 [n] -> int32 [steps], Q15."""
+    """Return the confidences at every step of a whole recording: int16 [n] -> int32 [steps, phrases], Q15."""
     return _scorer(model).push(logits(model, samples, engine))
 
 

@@ -8,14 +8,18 @@ from pathlib import Path
 from firmware_export.export import export
 from kws import config as configs
 from kws import files, model_file
-from kws.data.manifest import slug
 from kws.data.synthesis.corpus import synthesize
 from kws.errors import KwsError
+from kws.evaluate import corpus
+from kws.evaluate.corpus import Corpus
 from kws.evaluate.report import evaluate, operating_points
 from kws.model_file import load, save
-from kws.recipe import Recipe, load_recipe
+from kws.overrides import Overrides
+from kws.recipe import DataConfig, Recipe
 from kws.summary import Summary
-from kws.train.run import read_clips, train
+from kws.train.clips import read_clips, taken
+from kws.train.distributed import Ranks, joined
+from kws.train.run import train
 
 VERIFY_SECONDS = 60.0
 PHRASE = "computer"
@@ -24,7 +28,10 @@ PHRASE = "computer"
 
 @dataclass(frozen=True)
 class Options:
-    """What the command line gives: the phrase and, where not the default, where to and what from."""
+    """What the command line gives: the phrase and, where not the default, where to and what from.
+
+    ``data`` are manifests in place of those of the recipe's ``[[data]]``.
+    """
 
     phrase: str | None = None
     out: Path | None = None
@@ -32,18 +39,18 @@ class Options:
     recipe: Path | None = None
     language: str | None = None
     seed: int | None = None
+    data: tuple[Path, ...] = ()
 
 
 def run(options: Options) -> Summary:
     """Make, prove and measure a detector; everything lands in one directory, nothing in it is overwritten."""
     recipe = _recipe(options)
-    out = options.out or Path("out") / slug(recipe.phrase)
+    out = options.out or Path("out") / recipe.name
     real = _real_manifest(options.real)
     model_path = train_recipe(recipe, out)
     model = load(model_path)
     exported = export(model, model_path.stem, "all", out, VERIFY_SECONDS)
-    held_out = evaluate(model, synthesis_directory(out) / "manifest.csv", ("test",))
-    results = [("held-out voices", held_out)]
+    results = [(name, evaluate(model, manifest, ("test",))) for name, manifest in _held_out(recipe, out)]
     if real is not None:
         results.append(("real recordings", evaluate(model, real, ("dev", "test"))))
     summary = Summary(model_path, model_file.summary(model), tuple(results), exported)
@@ -56,19 +63,50 @@ def train_recipe(recipe: Recipe, out: Path | None) -> Path:
     """Synthesize, train, quantize and set operating points; return the path of the `.kws` file.
 
     A directory that holds a finished model of the same recipe is used as it is; an older model of another recipe
-    keeps its bytes under a numbered name.
+    keeps its bytes under a numbered name. Started by torchrun, all processes train; the first does the rest.
     """
-    out = out or Path("out") / slug(recipe.phrase)
-    model_path = out / f"{slug(recipe.phrase)}.kws"
-    if model_path.exists() and load(model_path).recipe_hash == configs.config_hash(recipe):
+    with joined(recipe.train.device) as ranks:
+        return _train_recipe(recipe, out, ranks)
+
+
+def _train_recipe(recipe: Recipe, out: Path | None, ranks: Ranks) -> Path:
+    out = out or Path("out") / recipe.name
+    model_path = out / f"{recipe.name}.kws"
+    if ranks.share(model_path.exists() and load(model_path).recipe_hash == configs.config_hash(recipe)):
         return model_path
     read_clips(recipe, ())  # a mistake in the user's own data is better told before minutes of speaking than after
-    manifest = synthesize(recipe.synthesis, recipe.phrase, synthesis_directory(out), recipe.seed)
-    model = train(recipe, [manifest], out / "training")
-    points, threshold = operating_points(model, manifest, "dev")
-    keep_older(model_path)
-    save(replace(model, operating_points=points, threshold=threshold), model_path)
+    spoken = _spoken(recipe, out)
+    if ranks.first and spoken:
+        synthesize(recipe.synthesis, recipe.wake_phrases, synthesis_directory(out), recipe.seed)
+    ranks.wait()
+    model = train(recipe, spoken, out / "training", ranks=ranks)
+    if ranks.first:
+        recorded = [_recorded(recipe, entry) for entry in recipe.data]
+        points, thresholds = operating_points(model, [*map(corpus.read, spoken), *recorded])
+        keep_older(model_path)
+        save(replace(model, operating_points=points, thresholds=thresholds), model_path)
     return model_path
+
+
+def _recorded(recipe: Recipe, entry: DataConfig) -> Corpus:
+    """Return what the recipe takes of a manifest: nothing else has a say in thresholds."""
+    read = corpus.read(Path(entry.manifest))
+    return replace(read, clips=taken(recipe, entry, read.clips))
+
+
+def _spoken(recipe: Recipe, out: Path) -> list[Path]:
+    """Return the manifest of what is synthesized for the recipe; none where it is to learn from recordings alone."""
+    wanted = recipe.synthesis.positives or recipe.synthesis.negatives
+    return [synthesis_directory(out) / "manifest.csv"] if wanted else []
+
+
+def _held_out(recipe: Recipe, out: Path) -> list[tuple[str, Path]]:
+    """Return what the finished detector is measured on: voices it has not heard, else the recordings' test split."""
+    if recipe.synthesis.positives:
+        return [("held-out voices", path) for path in _spoken(recipe, out)]
+    manifests = {entry.manifest: corpus.read(Path(entry.manifest)) for entry in recipe.data}
+    tested = [one.manifest for one in manifests.values() if any(clip.split == "test" for clip in one.clips)]
+    return [(manifest.absolute().parent.name, manifest) for manifest in tested]
 
 
 def synthesis_directory(out: Path) -> Path:
@@ -87,16 +125,11 @@ def keep_older(path: Path) -> None:
 
 
 def _recipe(options: Options) -> Recipe:
-    if options.recipe is None:
-        phrase = PHRASE if options.phrase is None else options.phrase
-        recipe = configs.load(Recipe, {"phrase": phrase}, "quickstart")
-    else:
-        recipe = load_recipe(options.recipe)
-        if options.phrase is not None and slug(recipe.phrase) != slug(options.phrase):
-            raise KwsError(f"{options.recipe}: phrase is {recipe.phrase!r}, not {options.phrase!r}; give that phrase")
-    if options.language is not None:
-        recipe = replace(recipe, synthesis=replace(recipe.synthesis, language=options.language))
-    return recipe if options.seed is None else replace(recipe, seed=options.seed)
+    phrases = () if options.phrase is None else (options.phrase,)
+    overrides = Overrides(phrases, options.data, options.seed, options.language)
+    if options.recipe is not None:
+        return overrides.load(options.recipe)
+    return overrides.apply(Recipe(PHRASE), "quickstart")
 
 
 def _real_manifest(directory: Path | None) -> Path | None:

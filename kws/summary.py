@@ -38,7 +38,7 @@ class Summary:
 
     def details(self) -> str:
         """Return the whole evaluation, every label and false accept, as text."""
-        return "\n\n".join(f"{name}\n{details.text(result)}" for name, result in self.evaluations) + "\n"
+        return "\n\n".join(f"{name}\n{details.details(result)}" for name, result in self.evaluations) + "\n"
 
     def text(self) -> str:
         """Return the closing table and the next commands."""
@@ -51,12 +51,15 @@ class Summary:
         return f"\n{body}\n\n{self.exported.text()}\n\nNext:\n" + "\n".join("  " + line for line in self._next())
 
     def _rates(self) -> Table:
-        table = Table(box=SIMPLE_HEAD, title=f"'{self.info['phrase']}' on streams", title_justify="left")
+        phrases = self.info["phrases"]
+        title = f"{phrases[0]!r}" if len(phrases) == 1 else f"{len(phrases)} phrases"
+        table = Table(box=SIMPLE_HEAD, title=f"{title} on streams", title_justify="left")
         for heading in ("stream", "words", "FRR (95 %)", "FA/h (95 %)", "latency, p95"):
             table.add_column(heading)
         for name, evaluation in self.evaluations:
             for split in evaluation.splits:
-                table.add_row(f"{name}, {split.split}", *_rates(split))
+                phrase = f": {split.phrase}" if len(phrases) > 1 else ""
+                table.add_row(f"{name}, {split.split}{phrase}", *_rates(split))
                 for negative in split.negatives[1:]:
                     if negative.label == NEAR_PHRASES:
                         table.add_row("  near phrases alone", "", "", _negative(negative), "")

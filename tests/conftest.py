@@ -34,19 +34,24 @@ BURSTS_S = (0.8, 2.1, 3.05, 5.5, 6.65, 8.2, 10.9)
 """When the bursts of ``burst_sound`` start; each lasts 0.4 s."""
 
 
-def tone_graph() -> QuantGraph:
-    """One dense layer. Keyword logit: (energy of the tone's band - mean of the others, in log2) / 2 - 6; filler: 0."""
-    bands = 40
+HIGH_BAND = 26
+"""The band in which 3 kHz is loudest."""
+
+
+def tone_graph(*tone_bands: int) -> QuantGraph:
+    """One dense layer. A keyword's logit: (energy of its band - mean of the others, in log2) / 2 - 6; filler: 0."""
+    bands, outputs = 40, 1 + len(tone_bands)
     features = Quant(float(np.float32(46 / 255)), -128)
     weight_scale = np.float32(1 / 234)
-    weights = np.zeros((2, 1, 1, bands), np.int8)
-    weights[1] = -3
-    weights[1, 0, 0, TONE_BAND] = 117
+    weights = np.zeros((outputs, 1, 1, bands), np.int8)
+    weights[1:] = -3
+    for keyword, band in enumerate(tone_bands, 1):
+        weights[keyword, 0, 0, band] = 117
     return QuantGraph(
         tensors=(
             Tensor("features", (1, bands), features),
             Tensor("map", (1, 1, bands), features),
-            Tensor("logits", (1, 1, 2), Quant(0.25, 0)),
+            Tensor("logits", (1, 1, outputs), Quant(0.25, 0)),
         ),
         ops=(
             Reshape("features", "map"),
@@ -54,8 +59,8 @@ def tone_graph() -> QuantGraph:
                 "map",
                 "logits",
                 weights,
-                np.full(2, weight_scale, np.float32),
-                np.array([0, round(-6 / (features.scale * float(weight_scale)))], np.int32),
+                np.full(outputs, weight_scale, np.float32),
+                np.array([0] + len(tone_bands) * [round(-6 / (features.scale * float(weight_scale)))], np.int32),
             ),
         ),
         states=(),
@@ -67,8 +72,17 @@ def tone_graph() -> QuantGraph:
 @pytest.fixture(scope="session")
 def tone_model() -> KwsModel:
     """The hand-made model; threshold 0.7, and 0.5 s between detections."""
-    detector = DetectorConfig("beep", ("filler", "beep"), smooth_frames=10, max_frames=10, refractory_ms=500)
-    return KwsModel(tone_graph(), FrontendConfig(), detector, threshold=round(0.7 * SCORE_ONE))
+    detector = DetectorConfig.single("beep", ("filler", "beep"), smooth_frames=10, max_frames=10, refractory_ms=500)
+    return KwsModel(tone_graph(TONE_BAND), FrontendConfig(), detector, (round(0.7 * SCORE_ONE),))
+
+
+@pytest.fixture(scope="session")
+def two_tone_model() -> KwsModel:
+    """The same for two phrases: "beep" at 1 kHz with threshold 0.7, "high chirp" at 3 kHz with 0.6."""
+    phrases, keywords = ("beep", "high chirp"), ((1,), (2,))
+    detector = DetectorConfig(phrases, ("filler", "beep", "high_chirp"), keywords, 10, 10, 500)
+    thresholds = (round(0.7 * SCORE_ONE), round(0.6 * SCORE_ONE))
+    return KwsModel(tone_graph(TONE_BAND, HIGH_BAND), FrontendConfig(), detector, thresholds)
 
 
 def sound_with_bursts(starts_s: Sequence[float], seconds: float) -> NDArray[np.int16]:

@@ -29,7 +29,7 @@ from kws.errors import KwsError
 )
 def test_decisions(scores: list[int], refractory: int, fired: list[int]) -> None:
     assert decide(np.array(scores, np.int32), 5, refractory).tolist() == fired
-    assert Decision(5, refractory).push(np.array(scores, np.int32)) == fired
+    assert Decision((5,), refractory).push(np.array(scores, np.int32)[:, None]) == [(step, 0) for step in fired]
 
 
 @settings(max_examples=200, deadline=None)
@@ -42,7 +42,38 @@ def test_decide_equals_the_definition(scores: list[int], threshold: int, refract
         if score >= threshold and armed and (not fired or step - fired[-1] >= refractory):
             fired.append(step)
     assert decide(np.array(scores, np.int32), threshold, refractory).tolist() == fired
-    assert Decision(threshold, refractory).push(np.array(scores, np.int32)) == fired
+    assert Decision((threshold,), refractory).push(np.array(scores, np.int32)[:, None]) == [(step, 0) for step in fired]
+
+
+@settings(max_examples=100, deadline=None)
+@given(data=st.data(), phrases=st.integers(1, 4), steps=st.integers(0, 80), refractory=st.integers(0, 12))
+def test_every_phrase_decides_by_itself_in_any_chunks(
+    data: st.DataObject, phrases: int, steps: int, refractory: int
+) -> None:
+    scores = np.array(
+        [data.draw(st.lists(st.integers(0, 3), min_size=phrases, max_size=phrases)) for _ in range(steps)], np.int32
+    ).reshape(-1, phrases)
+    thresholds = data.draw(st.lists(st.integers(0, 4), min_size=phrases, max_size=phrases))
+    cuts = data.draw(st.lists(st.integers(0, steps), max_size=6))
+    decision = Decision(thresholds, refractory)
+    fired = [one for chunk in np.split(scores, sorted(cuts)) for one in decision.push(chunk)]
+    wanted = [
+        (step, phrase)
+        for phrase, threshold in enumerate(thresholds)
+        for step in decide(scores[:, phrase], threshold, refractory).tolist()
+    ]
+    assert fired == sorted(wanted)
+
+
+def test_scores_for_another_number_of_phrases_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"^scores must be \[n, 2\]"):
+        Decision((1, 2), 0).push(np.zeros((3, 1), np.int32))
+
+
+def test_a_single_phrase_is_heard_by_all_its_labels() -> None:
+    config = DetectorConfig.single("hey marvin", ("filler", "hey", "marvin"), 3, 4, 5)
+    assert config == DetectorConfig(("hey marvin",), ("filler", "hey", "marvin"), ((1, 2),), 3, 4, 5)
+    assert config.title == "hey marvin"
 
 
 def test_the_largest_threshold_never_fires() -> None:
@@ -52,19 +83,28 @@ def test_the_largest_threshold_never_fires() -> None:
 
 
 def test_refractory_steps_last_at_least_the_period() -> None:
-    configs = [DetectorConfig("hey", ("filler", "hey"), refractory_ms=ms) for ms in (0, 1, 30, 31, 1000)]
+    configs = [DetectorConfig.single("hey", ("filler", "hey"), refractory_ms=ms) for ms in (0, 1, 30, 31, 1000)]
     assert [config.refractory_steps(30) for config in configs] == [0, 1, 1, 2, 34]
 
 
 @pytest.mark.parametrize(
     ("field", "value"),
     [
-        ("phrase", " "),
-        ("phrase", "two\nlines"),
+        ("phrases", ()),
+        ("phrases", (" ",)),
+        ("phrases", ("two\nlines",)),
+        ("phrases", ("hey", "Hey")),
+        ("phrases", tuple(f"hey {number}" for number in range(64))),
+        ("keywords", ()),
+        ("keywords", ((),)),
+        ("keywords", ((0,),)),
+        ("keywords", ((2,),)),
+        ("keywords", ((1, 1),)),
+        ("keywords", ((1,), (1,))),
         ("labels", ("filler",)),
         ("labels", ("filler", "a", "a")),
         ("labels", ("filler", "")),
-        ("labels", tuple("abcdefghijklmnopq")),
+        ("labels", tuple(f"label {number}" for number in range(65))),
         ("smooth_frames", 0),
         ("smooth_frames", 1001),
         ("max_frames", 0),
@@ -74,7 +114,7 @@ def test_refractory_steps_last_at_least_the_period() -> None:
     ],
 )
 def test_a_bad_config_value_is_refused_by_name(field: str, value: object) -> None:
-    data: dict[str, object] = {"phrase": "hey", "labels": ["filler", "hey"]}
+    data: dict[str, object] = {"phrases": ["hey"], "labels": ["filler", "hey"], "keywords": [[1]]}
     data[field] = list(value) if isinstance(value, tuple) else value
     with pytest.raises(KwsError, match=f"^recipe.toml: {field} must "):
         kws_config.load(DetectorConfig, data, "recipe.toml")
@@ -83,13 +123,13 @@ def test_a_bad_config_value_is_refused_by_name(field: str, value: object) -> Non
 @pytest.mark.parametrize(
     ("point", "field"),
     [
-        ((-1, 0.0, 0.0, "x"), "threshold"),
-        ((SCORE_ONE + 2, 0.0, 0.0, "x"), "threshold"),
-        ((1, math.nan, 0.0, "x"), "false_accepts_per_hour"),
-        ((1, -0.1, 0.0, "x"), "false_accepts_per_hour"),
-        ((1, 0.0, 1.1, "x"), "false_reject_rate"),
+        ((-1, 0.0, 0.0, "x", "hey"), "threshold"),
+        ((SCORE_ONE + 2, 0.0, 0.0, "x", "hey"), "threshold"),
+        ((1, math.nan, 0.0, "x", "hey"), "false_accepts_per_hour"),
+        ((1, -0.1, 0.0, "x", "hey"), "false_accepts_per_hour"),
+        ((1, 0.0, 1.1, "x", "hey"), "false_reject_rate"),
     ],
 )
-def test_a_bad_operating_point_is_refused_by_name(point: tuple[int, float, float, str], field: str) -> None:
+def test_a_bad_operating_point_is_refused_by_name(point: tuple[int, float, float, str, str], field: str) -> None:
     with pytest.raises(ValueError, match=f"^{field} must "):
         OperatingPoint(*point)

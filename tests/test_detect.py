@@ -2,6 +2,7 @@
 
 import math
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -27,7 +28,7 @@ LABELS = ("filler", "hey", "marvin", "please", "now")
 def detector(
     keywords: int, smooth_frames: int = 30, max_frames: int = 100, refractory_ms: int = 1000
 ) -> DetectorConfig:
-    return DetectorConfig("hey marvin", LABELS[: keywords + 1], smooth_frames, max_frames, refractory_ms)
+    return DetectorConfig.single("hey marvin", LABELS[: keywords + 1], smooth_frames, max_frames, refractory_ms)
 
 
 def speech_like_logits(rng: np.random.Generator, steps: int, labels: int) -> NDArray[np.int8]:
@@ -53,7 +54,9 @@ def float_confidences(logits: NDArray[np.int8], scale: float, w_smooth: int, w_m
     return confidences
 
 
-def integer_confidences(logits: NDArray[np.int8], scale: float, w_smooth: int, w_max: int) -> list[int]:
+def integer_confidences(
+    logits: NDArray[np.int8], scale: float, w_smooth: int, w_max: int, indices: Sequence[int]
+) -> list[int]:
     """docs/architecture.md, "Decision", word for word, in Python's integers."""
     table = [round(math.exp(-scale * d) * 32768) for d in range(256)]
     labels = logits.shape[1]
@@ -66,9 +69,11 @@ def integer_confidences(logits: NDArray[np.int8], scale: float, w_smooth: int, w
         last = posteriors[-w_smooth:]
         smoothed.append([(2 * sum(p[i] for p in last) + len(last)) // (2 * len(last)) for i in range(labels)])
         product = 1 << 30
-        for i in range(1, labels):
+        for i in indices:
             product = product * max(s[i] for s in smoothed[-w_max:]) >> 15
-        confidences.append(max(r for r in range(*root_range(product, labels - 1)) if power(r, labels - 1) <= product))
+        confidences.append(
+            max(r for r in range(*root_range(product, len(indices))) if power(r, len(indices)) <= product)
+        )
     return confidences
 
 
@@ -92,7 +97,7 @@ def root_range(product: int, count: int) -> tuple[int, int]:
 def test_scores_follow_the_papers_formulas_within_the_declared_bound(keywords: int, w_smooth: int, w_max: int) -> None:
     """Each maximum is off by at most e = 1.5 + labels / 2 LSB of Q15, so the product by at most keywords * e + 1."""
     logits = speech_like_logits(np.random.default_rng(keywords), 400, keywords + 1)
-    scores = Scorer(detector(keywords, w_smooth, w_max), 0.06, 10).push(logits) / SCORE_ONE
+    scores = Scorer(detector(keywords, w_smooth, w_max), 0.06, 10).push(logits)[:, 0] / SCORE_ONE
     wanted = np.array(float_confidences(logits, 0.06, w_smooth, w_max))
     delta = (keywords * (1.5 + (keywords + 1) / 2) + 1) / SCORE_ONE
     low = np.maximum(wanted**keywords - delta, 0) ** (1 / keywords) - 1 / SCORE_ONE
@@ -107,7 +112,7 @@ def test_where_it_matters_scores_are_within_four_lsb_of_the_formulas(keywords: i
     for word in range(1, keywords + 1):  # one word after the other, 350 ms each
         logits[60 + 35 * word : 95 + 35 * word] //= 2
         logits[60 + 35 * word : 95 + 35 * word, word] = 120
-    scores = Scorer(detector(keywords, 30, 200), 0.06, 10).push(logits)
+    scores = Scorer(detector(keywords, 30, 200), 0.06, 10).push(logits)[:, 0]
     wanted = np.array(float_confidences(logits, 0.06, 30, 200))
     assert np.count_nonzero(wanted > 0.5) > 50
     assert np.abs(scores - wanted * SCORE_ONE)[wanted > 0.5].max() <= 4
@@ -122,7 +127,8 @@ def test_scores_equal_plain_integers(keywords: int, w_smooth: int, w_max: int) -
     logits[:4] = np.array([[127], [-128], [0], [1]])  # all labels alike
     logits[5, 1:], logits[5, 0] = 127, -128
     scores = Scorer(detector(keywords, w_smooth, w_max), 0.11, 10).push(logits)
-    assert scores.tolist() == integer_confidences(logits, 0.11, w_smooth, w_max)
+    wanted = integer_confidences(logits, 0.11, w_smooth, w_max, range(1, keywords + 1))
+    assert scores[:, 0].tolist() == wanted
 
 
 @settings(max_examples=60, deadline=None)
@@ -140,13 +146,55 @@ def test_any_chunking_gives_the_same_scores_and_detections(
     config = detector(keywords, w_smooth, w_max, 250)
     whole = Scorer(config, 0.05, 10).push(logits)
     threshold = int(np.quantile(whole, 0.7))
-    scorer, decision = Scorer(config, 0.05, 10), Decision(threshold, config.refractory_steps(10))
+    scorer, decision = Scorer(config, 0.05, 10), Decision((threshold,), config.refractory_steps(10))
     parts, steps = [], []
     for chunk in np.split(logits, sorted(cuts)):
         parts.append(scorer.push(chunk))
         steps += decision.push(parts[-1])
     assert np.concatenate(parts).tolist() == whole.tolist()
-    assert steps == decide(whole, threshold, 25).tolist()
+    assert steps == [(step, 0) for step in decide(whole[:, 0], threshold, 25).tolist()]
+
+
+KEYWORD_SETS = st.sets(st.frozensets(st.integers(1, 6), min_size=1, max_size=4), min_size=1, max_size=8)
+
+
+def several(keywords: Sequence[Sequence[int]], w_smooth: int, w_max: int) -> DetectorConfig:
+    """Phrases over six labels, each with its own subset of them."""
+    phrases = tuple(f"phrase {index}" for index in range(len(keywords)))
+    labels = ("filler", *(f"label {index}" for index in range(1, 7)))
+    return DetectorConfig(phrases, labels, tuple(map(tuple, keywords)), w_smooth, w_max, 250)
+
+
+@settings(max_examples=60, deadline=None)
+@given(seed=st.integers(0, 2**32 - 1), keywords=KEYWORD_SETS, w_smooth=st.integers(1, 40), w_max=st.integers(1, 40))
+def test_every_phrase_scores_as_if_it_were_alone(
+    seed: int, keywords: set[frozenset[int]], w_smooth: int, w_max: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    spoken = [rng.permutation(sorted(indices)).tolist() for indices in keywords]
+    logits = speech_like_logits(rng, 200, 7)
+    together = Scorer(several(spoken, w_smooth, w_max), 0.05, 10).push(logits)
+    assert together.shape == (200, len(spoken))
+    for column, indices in zip(together.T, spoken, strict=True):
+        alone = Scorer(several([indices], w_smooth, w_max), 0.05, 10).push(logits)
+        assert column.tolist() == alone[:, 0].tolist()
+
+
+def test_phrases_that_share_words_equal_plain_integers() -> None:
+    """ "hey marvin", "hey alexa", "alexa": the first two share label 1, the last two label 3."""
+    logits = speech_like_logits(np.random.default_rng(11), 200, 7)
+    keywords = ((1, 2), (1, 3), (3,))
+    scores = Scorer(several(keywords, 6, 9), 0.11, 10).push(logits)
+    for column, indices in zip(scores.T, keywords, strict=True):
+        assert column.tolist() == integer_confidences(logits, 0.11, 6, 9, indices)
+
+
+def test_a_word_of_one_phrase_is_not_the_other_phrase() -> None:
+    logits = np.full((100, 7), -128, np.int8)
+    logits[:50, 1] = logits[50:, 3] = 127
+    scores = Scorer(several([(1, 2), (1, 3)], 1, 100), 0.2, 10).push(logits)
+    assert scores[:, 0].max() == 0
+    assert scores[-1, 1] == SCORE_ONE
 
 
 def test_a_reset_scorer_starts_anew() -> None:
@@ -168,10 +216,10 @@ def test_a_block_border_is_no_border() -> None:
 
 def test_the_filler_alone_never_scores_and_a_sure_word_scores_one() -> None:
     filler, word = [127, -128], [-128, 127]
-    scorer = Scorer(DetectorConfig("computer", ("filler", "computer"), 10, 20), 0.2, 10)
+    scorer = Scorer(DetectorConfig.single("computer", ("filler", "computer"), 10, 20), 0.2, 10)
     assert not scorer.push(np.array([filler] * 50, np.int8)).any()
     rising = scorer.push(np.array([word] * 10, np.int8))
-    assert np.all(np.diff(rising) > 0)
+    assert np.all(np.diff(rising[:, 0]) > 0)
     assert rising[-1] == SCORE_ONE
     after = scorer.push(np.array([filler] * 20, np.int8))
     assert np.all(after[:19] == SCORE_ONE), "the maximum holds for max_frames"
@@ -228,6 +276,6 @@ def test_two_million_steps_in_seconds() -> None:
     """Five and a half hours of audio: what one evaluation scores. Some 0.3 s; the bound is wide for a busy machine."""
     logits = np.random.default_rng(0).integers(-128, 128, (2_000_000, 3), np.int8)
     start = time.perf_counter()
-    scores = Scorer(detector(2), 0.05, 10).push(logits)
+    scores = Scorer(detector(2), 0.05, 10).push(logits)[:, 0]
     decide(scores, int(np.quantile(scores, 0.9)), 100)
     assert time.perf_counter() - start < 5.0

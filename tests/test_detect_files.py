@@ -7,7 +7,15 @@ import soundfile
 from numpy.typing import NDArray
 
 from kws.audio import write_audio
-from kws.detect_files import detect_blocks, detect_file, json_line, text_line, threshold_q15, trailing_samples
+from kws.detect_files import (
+    detect_blocks,
+    detect_file,
+    json_line,
+    nothing_line,
+    text_line,
+    thresholds_q15,
+    trailing_samples,
+)
 from kws.errors import KwsError
 from kws.model_file import KwsModel
 from kws.pipeline import Pipeline
@@ -57,7 +65,7 @@ def test_a_word_at_the_very_end_is_found(tone_model: KwsModel, take: Path, tmp_p
     burst = np.zeros(8000, np.int16)
     burst[-1440:] = 6000 * np.sin(2 * np.pi * np.arange(1440) / 16)
     write_audio(tmp_path / "end.wav", burst)
-    assert not Pipeline(tone_model, threshold=threshold_q15(tone_model, 0.8)).push(burst)
+    assert not Pipeline(tone_model, threshold=thresholds_q15(tone_model, 0.8)[0]).push(burst)
     assert len(detect_file(tone_model, tmp_path / "end.wav", threshold=0.8)) == 1
 
 
@@ -67,8 +75,8 @@ def test_the_silence_fed_after_the_end_covers_latency_and_smoothing(tone_model: 
 
 
 def test_the_threshold_replaces_the_models(tone_model: KwsModel, take: Path) -> None:
-    assert threshold_q15(tone_model, None) == tone_model.threshold
-    assert threshold_q15(tone_model, 0.25) == 8192
+    assert thresholds_q15(tone_model, None) == tone_model.thresholds
+    assert thresholds_q15(tone_model, 0.25) == (8192,)
     assert detect_file(tone_model, take, threshold=1.0) == []
     first = detect_file(tone_model, take, threshold=0.9)[0]
     assert first.time_s > detect_file(tone_model, take, threshold=0.3)[0].time_s
@@ -92,6 +100,29 @@ def test_text_names_file_time_phrase_and_score(tone_model: KwsModel, take: Path)
     line = text_line(take, detection, tone_model)
     assert line.startswith(f"{take}: ")
     assert f"{detection.time_s:.2f} s  beep  score {detection.score:.3f}" in line
+
+
+def test_of_several_phrases_each_detection_says_which(two_tone_model: KwsModel, take: Path) -> None:
+    """Between the bursts of 1 kHz there is one of 3 kHz, at 4.2 s."""
+    detections = detect_file(two_tone_model, take)
+    assert [detection.phrase for detection in detections] == [*["beep"] * 3, "high chirp", *["beep"] * 4]
+    high = detections[3]
+    assert 4.2 < high.time_s < 4.4
+    assert "high chirp  score" in text_line(take, high, two_tone_model)
+    assert "(threshold 0.600)" in text_line(take, high, two_tone_model)
+    assert "(threshold 0.700)" in text_line(take, detections[0], two_tone_model)
+    assert json.loads(json_line(take, high, two_tone_model))["threshold"] == pytest.approx(0.6, abs=1e-4)
+    partials = list(detect_blocks(two_tone_model, take))
+    assert all(len(partial.highest_scores) == 2 for partial in partials)
+
+
+def test_silence_says_which_phrase_came_closest(tone_model: KwsModel, two_tone_model: KwsModel) -> None:
+    one = nothing_line("a.wav", (0.25,), tone_model)
+    assert one == "a.wav: 'beep' was not heard  (highest score 0.250, threshold 0.700)"
+    several = nothing_line("a.wav", (0.25, 0.2), two_tone_model)
+    wanted = "none of 2 phrases was heard  (closest: 'high chirp', highest score 0.200, threshold 0.600)"
+    assert several == f"a.wav: {wanted}"
+    assert "closest: 'beep'" in nothing_line("a.wav", (0.25, 0.2), two_tone_model, 0.5)
 
 
 def test_an_unreadable_file_is_one_sentence(tone_model: KwsModel, tmp_path: Path) -> None:

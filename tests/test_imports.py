@@ -22,30 +22,39 @@ RULES: dict[str, set[str]] = {
     "kws.audio_containers": set(),
     "kws.files": set(),
     "kws.quiet": set(),
-    "kws.info": {"kws.model_file", "kws.detect"},
+    "kws.info": {"kws.model_file", "kws.detect", "kws.licences"},
+    "kws.licences": set(),
     "kws.frontend": set(),
     "kws.graph": {"kws.frontend.config"},
-    "kws.detect": set(),
+    "kws.detect": {"kws.detector_config"},
+    "kws.detector_config": set(),
     "kws.model_file": {"kws.graph", "kws.detect", "kws.frontend"},
     "kws.engine": {"kws.graph"},
     "kws.pipeline": {"kws.engine", "kws.graph", "kws.detect", "kws.frontend", "kws.model_file"},
     "kws.detect_files": {"kws.audio", "kws.pipeline", "kws.model_file", "kws.detect"},
     "kws.live": {"kws.engine", "kws.audio", "kws.pipeline", "kws.model_file", "kws.detect", "kws.detect_files"},
     "kws.data": {"kws.audio", "kws.frontend"},
+    "kws.data.corpora": {"kws.audio", "kws.data.manifest", "kws.licences"},
     "kws.data.dataset": {"kws.audio", "kws.frontend", "kws.data"},
     "kws.recipe": {"kws.data", "kws.frontend.config", "kws.models.registry", "kws.models.configs", "kws.detect"},
+    "kws.overrides": {"kws.recipe"},
     "kws.models": {"kws.frontend.config"},
     "kws.train": {
         "kws.models", "kws.data", "kws.compress", "kws.frontend", "kws.recipe", "kws.detect", "kws.graph",
-        "kws.model_file",
+        "kws.model_file", "kws.audio", "kws.evaluate.stream", "kws.evaluate.metrics", "kws.evaluate.noise",
+        "kws.evaluate.transcripts",
     },
     "kws.compress": {"kws.models", "kws.data", "kws.frontend", "kws.graph"},
     "kws.evaluate": {
-        "kws.audio", "kws.data.manifest", "kws.pipeline", "kws.model_file", "kws.detect", "kws.frontend", "kws.graph",
+        "kws.audio", "kws.data.manifest", "kws.data.endpoints", "kws.data.rooms", "kws.data.transforms", "kws.pipeline",
+        "kws.model_file", "kws.detect", "kws.frontend", "kws.graph",
     },
     "firmware_export": {"kws.graph", "kws.frontend", "kws.detect", "kws.model_file", "kws.engine"},
 }  # fmt: skip
-ANYTHING = {"kws.cli", "kws.cli_options", "kws.__main__", "kws.quickstart", "kws.summary"}
+ANYTHING = {
+    "kws.cli", "kws.cli_corpus", "kws.cli_data", "kws.cli_evaluate", "kws.cli_options",
+    "kws.__main__", "kws.quickstart", "kws.summary",
+}  # fmt: skip
 TORCH = ("kws.models", "kws.train", "kws.compress", "kws.data.dataset")
 
 

@@ -36,9 +36,12 @@ def model(small_graph: MakeGraph) -> KwsModel:
     return KwsModel(
         graph=small_graph(3, 1),
         frontend=FrontendConfig(),
-        detector=DetectorConfig("hey märvin", ("filler", "hey", "märvin")),
-        threshold=20_000,
-        operating_points=(OperatingPoint(30_000, 0.0, 0.5, "dev"), OperatingPoint(20_000, 0.5, 0.1, "dev")),
+        detector=DetectorConfig.single("hey märvin", ("filler", "hey", "märvin")),
+        thresholds=(20_000,),
+        operating_points=(
+            OperatingPoint(30_000, 0.0, 0.5, "dev", "hey märvin"),
+            OperatingPoint(20_000, 0.5, 0.1, "dev", "hey märvin"),
+        ),
         licences=(Source("espeak-ng", "CC0-1.0", 1000, 0.5), Source("noise", "CC-BY-4.0", 3, 1.25)),
         recipe=kws_config.to_data(Recipe()),
     )
@@ -75,7 +78,37 @@ def test_what_was_saved_comes_back(model: KwsModel, tmp_path: Path) -> None:
 def test_the_same_model_gives_the_same_bytes(model: KwsModel, content: bytes) -> None:
     assert model_file.to_bytes(model) == content
     assert model_file.to_bytes(model_file.from_bytes(content, "x.kws")) == content
-    assert model_file.to_bytes(dataclasses.replace(model, threshold=19_999)) != content
+    assert model_file.to_bytes(dataclasses.replace(model, thresholds=(19_999,))) != content
+
+
+def test_a_model_for_several_phrases_comes_back(small_graph: MakeGraph) -> None:
+    phrases, keywords = ("hey marvin", "hey alexa"), ((1, 2), (1, 3))
+    detector = DetectorConfig(phrases, ("filler", "hey", "marvin", "alexa"), keywords)
+    points = (OperatingPoint(9, 1.0, 0.0, "dev", "hey marvin"), OperatingPoint(8, 0.5, 0.1, "dev", "hey alexa"))
+    model = KwsModel(small_graph(4, 1), FrontendConfig(), detector, (9, 8), points)
+    loaded = model_file.from_bytes(model_file.to_bytes(model), "x.kws")
+    assert (loaded.detector, loaded.thresholds, loaded.operating_points) == (detector, (9, 8), points)
+    with pytest.raises(ValueError, match=r"^operating_points must be sorted by phrase"):
+        dataclasses.replace(model, operating_points=points[::-1])
+
+
+def test_a_file_of_version_1_is_read_as_one_phrase() -> None:
+    """It was written before there were several phrases; what it detects may not change."""
+    path = Path(__file__).parent / "golden" / "computer.kws"
+    header = model_file._metadata(path.read_bytes(), "computer.kws")
+    assert header["version"] == 1
+    loaded = model_file.load(path)
+    assert loaded.detector == DetectorConfig.single("computer", ("filler", "computer"), 30, 100, 1000)
+    assert loaded.thresholds == (header["threshold"],)
+    assert [point.phrase for point in loaded.operating_points] == ["computer"] * len(header["operating_points"])
+    again = model_file.from_bytes(model_file.to_bytes(loaded), "again.kws")
+    assert (again.detector, again.thresholds) == (loaded.detector, loaded.thresholds)
+    assert again.recipe_hash == header["recipe_hash"]
+
+
+def test_a_file_of_version_1_with_a_wrong_threshold_is_refused() -> None:
+    content = (Path(__file__).parent / "golden" / "computer.kws").read_bytes()
+    assert "do not fit together" in refused(resealed(content, lambda metadata: metadata.update(threshold=None)))
 
 
 def test_any_safetensors_reader_opens_it(content: bytes) -> None:
@@ -133,11 +166,12 @@ def test_a_future_version_asks_for_an_upgrade(content: bytes) -> None:
     [
         ("recipe_hash", "0" * 16, "recipe's hash"),
         ("recipe", {"rate": 2}, "recipe's hash"),
-        ("threshold", SCORE_ONE + 2, "threshold"),
-        ("threshold", "high", "do not fit together"),
+        ("thresholds", [SCORE_ONE + 2], "threshold"),
+        ("thresholds", "high", "do not fit together"),
+        ("thresholds", [1, 2], "thresholds are 2 for 1"),
         ("frontend", {"bands": 39}, "39"),
         ("frontend", {"hop": 10}, "unknown key 'hop'"),
-        ("detector", {"phrase": "x", "labels": ["a", "b"]}, "2 detector.labels"),
+        ("detector", {"phrases": ["x"], "labels": ["a", "b"], "keywords": [[1]]}, "2 detector.labels"),
         ("graph", {}, "'tensors' is missing"),
         ("graph", None, "do not fit together"),
         ("operating_points", [{"threshold": 1}], "is missing"),
@@ -197,9 +231,14 @@ def test_a_missing_folder_is_one_sentence(model: KwsModel, tmp_path: Path) -> No
     ("change", "words"),
     [
         ({"frontend": FrontendConfig(bands=20)}, "^graph takes 40 bands"),
-        ({"detector": DetectorConfig("x", ("filler", "x"))}, "^graph gives 3 logits"),
-        ({"threshold": -1}, "^threshold must"),
-        ({"operating_points": (OperatingPoint(1, 2.0, 0.0, ""), OperatingPoint(2, 1.0, 0.0, ""))}, "^operating_points"),
+        ({"detector": DetectorConfig.single("x", ("filler", "x"))}, "^graph gives 3 logits"),
+        ({"thresholds": (-1,)}, "^threshold must"),
+        ({"thresholds": ()}, "^thresholds are 0 for 1"),
+        ({"operating_points": (OperatingPoint(1, 2.0, 0.0, "", "y"),)}, "^operating_points name 'y'"),
+        (
+            {"operating_points": tuple(OperatingPoint(1, rate, 0.0, "", "hey märvin") for rate in (2.0, 1.0))},
+            "^operating_points must be sorted",
+        ),
     ],
 )
 def test_parts_that_do_not_fit_make_no_model(model: KwsModel, change: dict[str, object], words: str) -> None:
@@ -209,7 +248,8 @@ def test_parts_that_do_not_fit_make_no_model(model: KwsModel, change: dict[str, 
 
 def test_summary_is_plain_data(model: KwsModel) -> None:
     data = json.loads(json.dumps(model_file.summary(model)))
-    assert data["phrase"] == "hey märvin"
+    assert data["phrases"] == ["hey märvin"]
+    assert data["thresholds"] == [20_000]
     assert data["labels"] == ["filler", "hey", "märvin"]
     assert data["parameters"] == 41 * 40 * 16 + 16 + 2 * (16 * 16 + 16) + 16 * 3 + 3
     assert data["macs_per_second"] == 100 * (41 * 40 * 16 + 2 * 16 * 16 + 16 * 3)

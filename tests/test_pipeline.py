@@ -31,12 +31,12 @@ def bursts(seconds: float, seed: int = 0) -> NDArray[np.int16]:
 
 def make_model(graph: QuantGraph, threshold: int = SCORE_ONE) -> KwsModel:
     labels = ("filler", "hey", "marvin")[: graph.outputs]
-    return KwsModel(graph, FrontendConfig(), DetectorConfig("hey marvin", labels, 5, 10, 200), threshold)
+    return KwsModel(graph, FrontendConfig(), DetectorConfig.single("hey marvin", labels, 5, 10, 200), (threshold,))
 
 
 def firing(model: KwsModel, samples: NDArray[np.int16]) -> int:
     """A threshold at which the samples give several detections."""
-    scores = pipeline.scores(model, samples, "graph")
+    scores = pipeline.scores(model, samples, "graph")[:, 0]
     candidates: list[int] = np.unique(scores).tolist()
     return max(candidates, key=lambda score: (min(len(decide(scores, score, 20)), 5), score))
 
@@ -55,13 +55,13 @@ def test_the_pipeline_is_its_parts_in_a_row(model: KwsModel, engine: str) -> Non
     logits = Interpreter(model.graph).run(features[: len(features) // stride * stride])
     scores = Scorer(model.detector, model.graph.tensor(model.graph.output).quant.scale, 10 * stride).push(logits)
     threshold = firing(model, samples)
-    steps = decide(scores, threshold, -(-200 // (10 * stride)))
+    steps = decide(scores[:, 0], threshold, -(-200 // (10 * stride)))
     listening = Pipeline(model, engine, threshold)
     found = listening.push(samples)
     assert np.array_equal(listening.scores, scores)
     assert len(steps) >= 2
     assert found == [
-        Detection("hey marvin", step, ((step + 1) * stride * 160 + 240) / 16000, scores[step] / SCORE_ONE)
+        Detection("hey marvin", step, ((step + 1) * stride * 160 + 240) / 16000, scores[step, 0] / SCORE_ONE)
         for step in steps.tolist()
     ]
 
@@ -106,9 +106,31 @@ def test_whole_recordings_are_scored_in_bounded_chunks(model: KwsModel, monkeypa
 @pytest.mark.parametrize("count", [0, 1, 399])
 def test_too_short_for_a_frame_is_no_score(model: KwsModel, count: int) -> None:
     samples = np.zeros(count, np.int16)
-    assert pipeline.scores(model, samples, "graph").shape == (0,)
+    assert pipeline.scores(model, samples, "graph").shape == (0, 1)
     assert pipeline.logits(model, samples, "graph").shape == (0, 3)
     assert Pipeline(model, "graph").push(samples) == []
+
+
+def test_phrases_decide_each_by_itself_in_any_chunks(small_graph: MakeGraph) -> None:
+    phrases, keywords = ("hey marvin", "hey alexa"), ((1, 2), (1, 3))
+    detector = DetectorConfig(phrases, ("filler", "hey", "marvin", "alexa"), keywords, 5, 10, 200)
+    model = KwsModel(small_graph(4, 1), FrontendConfig(), detector, (SCORE_ONE, SCORE_ONE))
+    samples = bursts(4.0)
+    scores = pipeline.scores(model, samples, "graph")
+    assert scores.shape[1] == 2
+    thresholds = tuple(int(np.quantile(column, 0.8)) for column in scores.T)
+    model = KwsModel(model.graph, model.frontend, detector, thresholds)
+    found = Pipeline(model, "graph").push(samples)
+    for index, phrase in enumerate(phrases):
+        steps = decide(scores[:, index], thresholds[index], 20).tolist()
+        assert [detection.step for detection in found if detection.phrase == phrase] == steps
+        assert [detection.score for detection in found if detection.phrase == phrase] == [
+            scores[step, index] / SCORE_ONE for step in steps
+        ]
+        assert len(steps) >= 2
+    assert [detection.step for detection in found] == sorted(detection.step for detection in found)
+    chunked = Pipeline(model, "graph")
+    assert [one for chunk in np.split(samples, [77, 5000, 40001]) for one in chunked.push(chunk)] == found
 
 
 def test_a_reset_pipeline_starts_a_new_stream(model: KwsModel) -> None:

@@ -21,11 +21,12 @@ seed = 3
 [synthesis]
 positives = 80
 negatives = 160
-[model.deepkws]
-layers = 2
-width = 24
+[model.wren]
+first_channels = 8
+channels = 16
 [train]
 steps = 40
+batch_clips = 32
 dev_clips = 32
 trials = 2
 [quantize]
@@ -56,7 +57,7 @@ def test_everything_that_was_promised_is_there(made: tuple[Path, dict[str, Any]]
     assert names >= {"hey_marvin.kws", "hey_marvin.tflite", "hey_marvin_c", "summary.json", "evaluation.txt"}
     assert not [name for name in names if name.startswith(".")], "nothing half-written stays"
     assert data == json.loads((out / "summary.json").read_text())
-    assert data["info"]["labels"] == ["filler", "hey", "marvin"]
+    assert data["info"]["labels"] == ["filler", "hey_marvin"]
     status = {engine["name"]: engine["status"] for engine in data["export"]["verify"]["engines"]}
     assert {status[name] for name in ("c", "TFLite Micro", "LiteRT reference", "C bundle")} == {"equal"}
 

@@ -3,7 +3,7 @@
  *     ./example [--steps] [--threshold Q15] [FILE]
  *     arecord -q -t raw -f S16_LE -r 16000 -c 1 | ./example
  *
- * Prints a line per detection; with --steps also one per step of the model. On a microcontroller only the reading and
+ * Prints a line per detection; --threshold is for every phrase; with --steps also one per step of the model. On a microcontroller only the reading and
  * the printing change: the lines from kws_init to kws_feed are the same. */
 #include <inttypes.h>
 #include <stdio.h>
@@ -32,7 +32,11 @@ static size_t read_samples(FILE *file, int16_t *samples)
 static void print_step(const kws_t *kws)
 {
     int32_t i;
-    printf("step %" PRIu32 " score %" PRId32 " logits", kws_steps(kws) - 1u, kws_score(kws));
+    printf("step %" PRIu32 " score", kws_steps(kws) - 1u);
+    for (i = 0; i < KWS_MODEL_PHRASES; ++i) {
+        printf(" %" PRId32, kws_score(kws, i));
+    }
+    printf(" logits");
     for (i = 0; i < kws_model.graph->outputs; ++i) {
         printf(" %d", kws_logits(kws)[i]);
     }
@@ -43,7 +47,7 @@ static void print_detection(const kws_detection_t *detection)
 {
     const uint64_t milliseconds = detection->sample / 16u;
     printf("%" PRIu64 ".%03u s  %s  score %" PRId32 "/32768  sample %" PRIu64 "\n", milliseconds / 1000u,
-           (unsigned)(milliseconds % 1000u), kws_model.phrase, detection->score, detection->sample);
+           (unsigned)(milliseconds % 1000u), kws_model.phrases[detection->phrase], detection->score, detection->sample);
     fflush(stdout);
 }
 
@@ -53,13 +57,14 @@ static int listen(kws_t *kws, FILE *file, int steps)
     size_t count;
     while ((count = read_samples(file, samples)) > 0) {
         const uint32_t before = kws_steps(kws);
-        kws_detection_t detection;
-        const int32_t made = kws_feed(kws, samples, count, &detection, 1);
+        kws_detection_t detections[KWS_MODEL_PHRASES]; /* in 10 ms there is at most one step, so one for each phrase */
+        const int32_t made = kws_feed(kws, samples, count, detections, KWS_MODEL_PHRASES);
+        int32_t i;
         if (steps && kws_steps(kws) != before) {
             print_step(kws);
         }
-        if (made > 0) { /* in 10 ms there is at most one step, so at most one detection */
-            print_detection(&detection);
+        for (i = 0; i < made; ++i) {
+            print_detection(&detections[i]);
         }
     }
     return ferror(file) ? 1 : 0;
@@ -80,7 +85,10 @@ int main(int argc, char **argv)
         if (strcmp(argv[i], "--steps") == 0) {
             steps = 1;
         } else if (strcmp(argv[i], "--threshold") == 0 && i + 1 < argc) {
-            kws_set_threshold(kws, (int32_t)strtol(argv[++i], NULL, 10));
+            if (kws_set_threshold(kws, KWS_EVERY_PHRASE, (int32_t)strtol(argv[++i], NULL, 10)) != KWS_OK) {
+                fprintf(stderr, "--threshold must be 0 to 32768, or 32769 to never fire\n");
+                return 2;
+            }
         } else if (argv[i][0] == '-' || file != stdin) {
             fprintf(stderr, "usage: %s [--steps] [--threshold Q15] [FILE of raw 16 kHz mono int16 samples]\n", argv[0]);
             return 2;

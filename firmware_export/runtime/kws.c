@@ -2,21 +2,19 @@
 
 #include <string.h>
 
-/* The caller's memory: this struct in its first KWS_STATE_BYTES, then features, arena, detector and frontend, each
- * aligned to 8 bytes. The room for the struct is the same on every machine, so the total is, too. */
+/* The caller's memory: this struct in its first KWS_STATE_BYTES, then features, logits, arena, detector and frontend,
+ * each aligned to 8 bytes. The room for the struct is the same on every machine, so the total is, too. */
 #define KWS_STATE_BYTES 160u
 
 struct kws_s {
     const kws_model_t *model;
     int16_t *lfbe; /* [bands], one frame */
+    int8_t *logits; /* [labels], of the last step; in the arena the next frame may take their place */
     int8_t *arena; /* [graph->arena_bytes] */
     kws_lfbe_t frontend;
     kws_detector_t detector;
-    int32_t threshold;
-    int32_t score;
     uint32_t steps;
     int32_t frames; /* of the next step that are in the arena already */
-    int8_t logits[KWS_DETECTOR_MAX_LABELS];
 };
 
 /* does not compile where the struct outgrew its room */
@@ -32,6 +30,11 @@ static size_t lfbe_bytes(const kws_model_t *model)
     return aligned((size_t)model->graph->bands * sizeof(int16_t));
 }
 
+static size_t logits_bytes(const kws_model_t *model)
+{
+    return aligned(model->detector->labels);
+}
+
 static size_t arena_bytes(const kws_model_t *model)
 {
     return aligned((size_t)model->graph->arena_bytes);
@@ -42,7 +45,7 @@ size_t kws_memory_bytes(const kws_model_t *model)
     if (model == NULL || model->frontend == NULL || model->graph == NULL || model->detector == NULL) {
         return 0;
     }
-    return KWS_STATE_BYTES + lfbe_bytes(model) + arena_bytes(model) +
+    return KWS_STATE_BYTES + lfbe_bytes(model) + logits_bytes(model) + arena_bytes(model) +
            aligned(kws_detector_memory_bytes(model->detector)) + aligned(kws_lfbe_memory_bytes(model->frontend));
 }
 
@@ -52,8 +55,7 @@ static int is_whole(const kws_model_t *model)
     const kws_detector_config_t *detector = model->detector;
     return kws_graph_check(model->graph) == KWS_GRAPH_OK && model->graph->bands == frontend->bands &&
            frontend->hop_samples > 0 && frontend->window_samples >= frontend->hop_samples &&
-           model->graph->outputs == detector->labels && detector->exp_table != NULL && detector->labels >= 2 &&
-           detector->labels <= KWS_DETECTOR_MAX_LABELS && detector->smooth_frames > 0 && detector->max_frames > 0;
+           model->graph->outputs == detector->labels && model->phrases != NULL && kws_detector_check(detector);
 }
 
 int32_t kws_init(kws_t **kws, const kws_model_t *model, void *memory, size_t bytes)
@@ -78,10 +80,11 @@ int32_t kws_init(kws_t **kws, const kws_model_t *model, void *memory, size_t byt
         return KWS_ERROR_MODEL;
     }
     detector->model = model;
-    detector->threshold = model->threshold;
     place += KWS_STATE_BYTES;
     detector->lfbe = (int16_t *)(void *)place;
     place += lfbe_bytes(model);
+    detector->logits = (int8_t *)place;
+    place += logits_bytes(model);
     detector->arena = (int8_t *)place;
     place += arena_bytes(model);
     kws_detector_init(&detector->detector, model->detector, place);
@@ -97,13 +100,12 @@ void kws_reset(kws_t *kws)
     kws_lfbe_reset(&kws->frontend);
     kws_graph_reset(kws->model->graph, kws->arena);
     kws_detector_reset(&kws->detector);
-    memset(kws->logits, 0, sizeof kws->logits);
-    kws->score = 0;
+    memset(kws->logits, 0, logits_bytes(kws->model));
     kws->steps = 0;
     kws->frames = 0;
 }
 
-/* The frame in kws->lfbe goes into the network's input; a full input makes a step. 1 if the detector fires. */
+/* The frame in kws->lfbe goes into the network's input; a full input makes a step: 1, else 0. */
 static int take_frame(kws_t *kws)
 {
     const kws_graph_t *graph = kws->model->graph;
@@ -114,20 +116,36 @@ static int take_frame(kws_t *kws)
     kws->frames = 0;
     kws_graph_step(graph, kws->arena);
     memcpy(kws->logits, kws->arena + graph->output, (size_t)graph->outputs);
-    kws->score = kws_detector_score(&kws->detector, kws->logits);
+    kws_detector_update(&kws->detector, kws->logits);
     ++kws->steps;
-    return kws_detector_decide(&kws->detector, kws->score, kws->threshold);
+    return 1;
 }
 
-static kws_detection_t last_step(const kws_t *kws)
+static kws_detection_t last_step(const kws_t *kws, uint32_t phrase)
 {
     const kws_lfbe_tables_t *frontend = kws->model->frontend;
     const uint64_t last_frame = (uint64_t)kws->steps * (uint32_t)kws->model->graph->stride - 1u;
     kws_detection_t detection;
     detection.sample = last_frame * (uint32_t)frontend->hop_samples + (uint32_t)frontend->window_samples;
     detection.step = kws->steps - 1u;
-    detection.score = kws->score;
+    detection.score = kws->detector.scores[phrase];
+    detection.phrase = (int32_t)phrase;
     return detection;
+}
+
+/* Lets every phrase decide about the last step; `made` detections were found before. Returns how many there are now. */
+static int32_t decide(kws_t *kws, kws_detection_t *detections, size_t capacity, int32_t made)
+{
+    uint32_t phrase;
+    for (phrase = 0; phrase < kws->model->detector->phrases; ++phrase) {
+        if (kws_detector_decide(&kws->detector, phrase)) {
+            if ((size_t)made < capacity) {
+                detections[made] = last_step(kws, phrase);
+            }
+            ++made;
+        }
+    }
+    return made;
 }
 
 int32_t kws_feed(kws_t *kws, const int16_t *samples, size_t count, kws_detection_t *detections, size_t capacity)
@@ -144,18 +162,25 @@ int32_t kws_feed(kws_t *kws, const int16_t *samples, size_t count, kws_detection
         samples += taken;
         count -= taken;
         if (frames > 0 && take_frame(kws)) {
-            if ((size_t)made < capacity) {
-                detections[made] = last_step(kws);
-            }
-            ++made;
+            made = decide(kws, detections, capacity, made);
         }
     }
     return made;
 }
 
-void kws_set_threshold(kws_t *kws, int32_t threshold)
+int32_t kws_set_threshold(kws_t *kws, int32_t phrase, int32_t threshold)
 {
-    kws->threshold = threshold;
+    const int32_t phrases = kws->model->detector->phrases;
+    int32_t each;
+    if (phrase < KWS_EVERY_PHRASE || phrase >= phrases || threshold < 0 || threshold > KWS_SCORE_ONE + 1) {
+        return KWS_ERROR_ARGUMENT;
+    }
+    for (each = 0; each < phrases; ++each) {
+        if (phrase == each || phrase == KWS_EVERY_PHRASE) {
+            kws->detector.thresholds[each] = (uint16_t)threshold;
+        }
+    }
+    return KWS_OK;
 }
 
 uint32_t kws_steps(const kws_t *kws)
@@ -163,9 +188,9 @@ uint32_t kws_steps(const kws_t *kws)
     return kws->steps;
 }
 
-int32_t kws_score(const kws_t *kws)
+int32_t kws_score(const kws_t *kws, int32_t phrase)
 {
-    return kws->score;
+    return phrase >= 0 && phrase < kws->model->detector->phrases ? kws->detector.scores[phrase] : 0;
 }
 
 const int8_t *kws_logits(const kws_t *kws)

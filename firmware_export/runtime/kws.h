@@ -20,9 +20,9 @@
  * runs it; all others only copy samples. A call is not reentrant for the same detector (one task or interrupt at a
  * time); calls for different detectors are independent. Everything of the model may lie in flash.
  *
- * Files: kws.c (this interface), lfbe.c and lfbe_frame.c (audio to log filter-bank energies), ops.c (the int8
- * network), detector.c (smoothing, threshold, refractory period), model.c (one trained model, generated). From C++
- * include model.h. */
+ * Files: kws.c (this interface), lfbe.c and lfbe_frame.c (audio to log filter-bank energies), ops.c,
+ * ops_conv.c and ops_map.c (the int8 network), detector.c (smoothing, thresholds, refractory period), model.c (one
+ * trained model, generated). From C++ include model.h. */
 
 #include <stddef.h>
 #include <stdint.h>
@@ -37,15 +37,16 @@
 #define KWS_ERROR_ALIGNMENT -3 /* the memory is not aligned to 8 bytes */
 #define KWS_ERROR_MODEL -4     /* the model's parts do not fit together: generate model.c again */
 
+#define KWS_EVERY_PHRASE -1
+
 /* A trained model: constants, printed by `kws export`. */
 typedef struct {
-    const char *phrase;                     /* UTF-8 */
+    const char *const *phrases;             /* [detector->phrases], UTF-8 */
     const char *config_hash;                /* of the recipe that it was trained with */
     const char *model_hash;                 /* SHA-256 of the .kws file that it was printed from */
     const kws_lfbe_tables_t *frontend;
     const kws_graph_t *graph;
     const kws_detector_config_t *detector;
-    int32_t threshold;                      /* Q15; 32769 never fires */
 } kws_model_t;
 
 /* A detector's state; it lies at the start of the caller's memory. */
@@ -55,6 +56,7 @@ typedef struct {
     uint64_t sample;  /* the decision was made after this many samples of the stream; / 16000 gives seconds */
     uint32_t step;    /* of the model, counted from 0 */
     int32_t score;    /* confidence in Q15, 0..32768 */
+    int32_t phrase;   /* which of the model's phrases, counted from 0 */
 } kws_detection_t;
 
 /* Bytes of memory that a detector of this model needs, the same number on every machine; 0 for a null pointer. */
@@ -65,20 +67,21 @@ size_t kws_memory_bytes(const kws_model_t *model);
 int32_t kws_init(kws_t **kws, const kws_model_t *model, void *memory, size_t bytes);
 
 /* Takes `count` samples (any number, 0 too). Returns how many detections they made, or an error. The first `capacity`
- * detections are stored (`detections` may be null when capacity is 0); the refractory period makes more than one per
- * call rare. */
+ * detections are stored, by step, then by phrase (`detections` may be null when capacity is 0). Each phrase decides by
+ * itself; its refractory period makes more than one per call rare. */
 int32_t kws_feed(kws_t *kws, const int16_t *samples, size_t count, kws_detection_t *detections, size_t capacity);
 
-/* Back to the start of a stream: forgets what was heard, and counts samples from 0. The threshold stays. */
+/* Back to the start of a stream: forgets what was heard, and counts samples from 0. The thresholds stay. */
 void kws_reset(kws_t *kws);
 
-/* Another threshold than the model's own, Q15: a sensitivity knob. 32769 never fires. */
-void kws_set_threshold(kws_t *kws, int32_t threshold);
+/* Another threshold than the model's own for one phrase or KWS_EVERY_PHRASE, Q15: a sensitivity knob. 32769 never
+ * fires. KWS_OK, or KWS_ERROR_ARGUMENT where there is no such phrase or threshold. */
+int32_t kws_set_threshold(kws_t *kws, int32_t phrase, int32_t threshold);
 
-/* What the last step gave, for meters and logs: steps made so far, the confidence in Q15 (0 before the first step),
+/* What the last step gave, for meters and logs: steps made so far, a phrase's confidence in Q15 (0 before the first),
  * and the int8 logits [labels] (meaningful after the first step, and until the next call of kws_feed). */
 uint32_t kws_steps(const kws_t *kws);
-int32_t kws_score(const kws_t *kws);
+int32_t kws_score(const kws_t *kws, int32_t phrase);
 const int8_t *kws_logits(const kws_t *kws);
 
 #endif

@@ -19,8 +19,13 @@
 #define KWS_GRAPH_VALUES 4     /* a multiplier, shift, zero point or clamp outside its range */
 
 /* kws_op_t.kind, and the struct that kws_op_t.fields points to. */
-#define KWS_OP_COPY 0   /* kws_copy_t */
-#define KWS_OP_CONV2D 1 /* kws_conv2d_t */
+#define KWS_OP_COPY 0             /* kws_copy_t */
+#define KWS_OP_CONV2D 1           /* kws_conv2d_t */
+#define KWS_OP_DEPTHWISE_CONV2D 2 /* kws_depthwise_conv2d_t */
+#define KWS_OP_PAD 3              /* kws_pad_t */
+#define KWS_OP_ADD 4              /* kws_add_t */
+#define KWS_OP_MAX_POOL2D 5       /* kws_pool2d_t */
+#define KWS_OP_AVERAGE_POOL2D 6   /* kws_pool2d_t */
 
 /* Moves bytes; the two regions may overlap. Concatenation, slices and the hand-over of states come down to this. */
 typedef struct {
@@ -50,6 +55,74 @@ typedef struct {
     const int32_t *multipliers; /* [output_channels], Q31, 0 or 2^30 .. 2^31 - 1 */
     const int8_t *shifts;       /* [output_channels], a left shift where positive, -31 .. 30 */
 } kws_conv2d_t;
+
+/* Valid convolution of each channel by itself. The output may lie where the input begins: a position is written when
+ * it is not read any more. */
+typedef struct {
+    int32_t input;
+    int32_t output;
+    int32_t output_time;
+    int32_t output_frequency;
+    int32_t channels;
+    int32_t step_time;      /* bytes from one output row's input to the next one's */
+    int32_t step_frequency; /* bytes from one output column's input to the next one's */
+    int32_t kernel_time;
+    int32_t kernel_frequency;
+    int32_t kernel_step; /* bytes from the input under one row of the kernel to that under the next: the dilation */
+    int32_t output_zero_point;
+    int32_t output_minimum; /* the fused activation: outputs are clamped to minimum .. maximum */
+    int32_t output_maximum;
+    const int8_t *weights;      /* [kernel_time][kernel_frequency][channels] */
+    const int32_t *bias;        /* [channels], the input's zero point folded in */
+    const int32_t *multipliers; /* [channels], Q31, 0 or 2^30 .. 2^31 - 1 */
+    const int8_t *shifts;       /* [channels], a left shift where positive, -31 .. 30 */
+} kws_depthwise_conv2d_t;
+
+/* `rows` rows of `row_bytes` with `zero_point` before and after each. */
+typedef struct {
+    int32_t input;
+    int32_t output;
+    int32_t rows;
+    int32_t row_bytes;
+    int32_t before_bytes;
+    int32_t after_bytes;
+    int32_t zero_point;
+} kws_pad_t;
+
+/* output[row][repeat][value] = first[row][repeat][value] + second[row][value], in real values. Both inputs are shifted
+ * left by 20 and scaled, added, and scaled to the output. The output may lie where an input begins. */
+typedef struct {
+    int32_t first;
+    int32_t second;
+    int32_t output;
+    int32_t rows;
+    int32_t repeats;
+    int32_t values;
+    int32_t first_zero_point;
+    int32_t second_zero_point;
+    int32_t first_multiplier; /* Q31, 0 or 2^30 .. 2^31 - 1; the shifts are -31 .. 0 */
+    int32_t first_shift;
+    int32_t second_multiplier;
+    int32_t second_shift;
+    int32_t output_multiplier;
+    int32_t output_shift;
+    int32_t output_zero_point;
+    int32_t output_minimum; /* the fused activation: outputs are clamped to minimum .. maximum */
+    int32_t output_maximum;
+} kws_add_t;
+
+/* The largest value of each window, or its mean rounded half away from zero; windows do not overlap. The output may lie
+ * where the input begins. */
+typedef struct {
+    int32_t input;
+    int32_t output;
+    int32_t output_time;
+    int32_t output_frequency;
+    int32_t channels;
+    int32_t window_time;
+    int32_t window_frequency;
+    int32_t row_bytes; /* of the input */
+} kws_pool2d_t;
 
 typedef struct {
     int32_t kind;

@@ -6,19 +6,20 @@ the full range, 0.0024 with 1 in 1,000 but with a largest error of 0.12 in place
 smallest mean squared error of the posteriors, which is what the detector sees (the full range doubles the error).
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from kws.compress.stages import Stage
+from kws.compress.float_run import batches, run
+from kws.compress.nodes import FEATURES, LOGITS, Add, Array, FloatGraph, Node, Windowed
 from kws.errors import KwsError
 from kws.frontend.config import LFBE_FRACTION_BITS
 from kws.graph.arithmetic import float32_exact
 from kws.graph.ir import Quant
-
-Array = NDArray[np.float64]
 
 INPUT_QUANT = Quant(float32_exact(40.0 / 255.0), -128)
 """The LFBE in int8: log2 energies 0 to 40 in steps of 0.157 (0.47 dB). Digital silence, 0, is the zero point, where
@@ -36,10 +37,13 @@ VALUES_AT_MOST = 400_000
 
 @dataclass(frozen=True)
 class Calibration:
-    """Quantization of the input and of each stage's output, in order."""
+    """By name: the quantization of the features and of every node, the mean of every map that a convolution reads.
 
-    input: Quant
-    outputs: tuple[Quant, ...]
+    A mean is [frequency, channels], over clips and frames.
+    """
+
+    quants: dict[str, Quant]
+    means: dict[str, Array]
 
 
 def quantized_input(features: Tensor, quant: Quant = INPUT_QUANT) -> Tensor:
@@ -55,24 +59,27 @@ def quantized_input(features: Tensor, quant: Quant = INPUT_QUANT) -> Tensor:
     return steps.mul_(quant.scale)
 
 
-def calibrate(model_stages: list[Stage], features: NDArray[np.float64]) -> Calibration:
+def calibrate(graph: FloatGraph, features: NDArray[np.floating]) -> Calibration:
     """Choose the quantization of every activation on ``features`` [clips, frames, bands], log2 units.
+
+    ``frames`` is a multiple of the graph's stride. What only moves or picks values (padding, pooling, reshaping) keeps
+    the quantization of what it reads.
 
     Raises:
         KwsError: the features are empty, or an activation is not finite (training diverged).
     """
     if features.size == 0:
         raise KwsError("calibration got no features; give at least one clip of at least one window")
-    batch = list(features)
-    chosen = []
-    for stage in model_stages:
-        batch = [stage.run(clip) for clip in batch]
-        values = np.concatenate(batch)
-        if not np.isfinite(values).all():
-            raise KwsError(f"{stage.name}: activations are not finite, training diverged; lower train.learning_rate")
-        last = stage is model_stages[-1]
-        chosen.append(_logit_quant(values) if last else _hidden_quant(values, stage.activation == "relu"))
-    return Calibration(INPUT_QUANT, tuple(chosen))
+    samples, means = _observe(graph, features)
+    quants = {FEATURES: INPUT_QUANT}
+    for node in graph.nodes:
+        if not isinstance(node, Windowed | Add):
+            quants[node.name] = quants[node.inputs[0]]
+        elif node.name == LOGITS:
+            quants[node.name] = _logit_quant(samples[node.name])
+        else:
+            quants[node.name] = _hidden_quant(samples[node.name], node.activation == "relu")
+    return Calibration(quants, means)
 
 
 def fake_quantize(values: Array, quant: Quant) -> Array:
@@ -87,15 +94,46 @@ def softmax(logits: Array) -> Array:
     return np.asarray(powers / powers.sum(axis=-1, keepdims=True))
 
 
+def _observe(graph: FloatGraph, features: NDArray[np.floating]) -> tuple[dict[str, Array], dict[str, Array]]:
+    """Return activations of every node that computes, and the means of a ``Calibration``.
+
+    Activations of the logits are [rows, outputs], of the others in no order.
+    """
+    computing = [node for node in graph.nodes if isinstance(node, Windowed | Add)]
+    chosen: dict[str, list[Array]] = {node.name: [] for node in computing}
+    means = {node.inputs[0]: np.zeros(1) for node in computing if isinstance(node, Windowed)}
+    for batch in batches(graph, features):
+        values = run(graph, batch)
+        for node in computing:
+            if not torch.isfinite(values[node.name]).all():
+                raise KwsError(f"{node.name}: activations are not finite, training diverged; lower train.learning_rate")
+            taken = _taken(graph, node, values[node.name], features.shape[0] * features.shape[1])
+            chosen[node.name].append(taken.double().numpy())
+        for name, mean in means.items():
+            part = values[name].mean(dim=(0, 1), dtype=torch.float64).numpy()
+            means[name] = mean + part * (len(batch) / len(features))
+    return {name: np.concatenate(parts) for name, parts in chosen.items()}, means
+
+
+def _taken(graph: FloatGraph, node: Node, values: Tensor, frames: int) -> Tensor:
+    """Return evenly taken activations (rows for the logits), so many that all of ``frames`` give the wanted number."""
+    width = node.frequency * node.channels
+    rows = values.reshape(-1, width)
+    every = max(1, frames // graph.strides[node.name] * width // VALUES_AT_MOST)
+    if node.name == LOGITS:
+        return rows[::every]
+    while math.gcd(every, width) > 1:  # or some channels would never be looked at
+        every += 1
+    return rows.reshape(-1)[::every]
+
+
 def _hidden_quant(values: Array, relu: bool) -> Quant:
-    flat = values.ravel()[:: max(1, values.size // VALUES_AT_MOST)]
-    low, high = np.quantile(flat, [1.0 - KEPT_SHARE, KEPT_SHARE])
+    low, high = np.quantile(values, [1.0 - KEPT_SHARE, KEPT_SHARE])
     return _affine(0.0 if relu else min(float(low), 0.0), max(float(high), 0.0))
 
 
-def _logit_quant(values: Array) -> Quant:
-    """Return the best symmetric quantization of the centred logits; useful differences are never clipped."""
-    rows = values[:: max(1, values.size // VALUES_AT_MOST)]
+def _logit_quant(rows: Array) -> Quant:
+    """Return the best symmetric quantization of centred logits [rows, outputs]; useful differences are not clipped."""
     most = max(float(np.abs(rows).max()), 1e-3)
     ranges = np.linspace(min(most, USEFUL_LOGIT), most, 33)
     candidates = [Quant(float32_exact(largest / 127.0), 0) for largest in ranges]

@@ -1,108 +1,188 @@
-"""A trained streaming model to the integer graph: int8 weights per output channel, int32 biases, explicit state."""
+"""A calibrated float graph to the integer graph of one step: int8 weights, int32 biases, explicit states."""
+
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from kws.compress.calibrate import Calibration
-from kws.compress.stages import Stage
-from kws.errors import KwsError
+from kws.compress.nodes import (
+    FEATURES,
+    Add,
+    Array,
+    Convolution,
+    Depthwise,
+    FloatGraph,
+    MaxPool,
+    Mean,
+    Node,
+    Pad,
+    Reshape,
+    Windowed,
+)
+from kws.graph import ir
 from kws.graph.check import check
-from kws.graph.ir import Concat, Conv2D, Op, Quant, QuantGraph, Reshape, Slice, State, Tensor
 
 LARGEST_BIAS = 2.0**30
 """Bound on an int32 bias, half the range, so that accumulators have room."""
 
 
-def lower(model_stages: list[Stage], calibration: Calibration, latency_frames: int = 0) -> QuantGraph:
+def lower(graph: FloatGraph, calibration: Calibration, latency_frames: int = 0) -> ir.QuantGraph:
     """Return the graph of one streaming step, checked.
 
-    A step takes as many frames as the stages' strides multiply to and gives one row of logits. Each stage that
-    remembers frames gets a state [frames, 1, channels], joined before its convolution.
+    A step takes as many frames as the strides multiply to and gives one row of logits; a map before the last stride
+    has several rows. Each convolution that remembers frames gets a state [frames, frequency, channels], joined before
+    it.
 
     Raises:
-        KwsError: the stages do not fit together, or the result breaks a rule of the graph.
+        KwsError: the result breaks a rule of the graph.
     """
-    stride = int(np.prod([stage.stride for stage in model_stages]))
-    bands = model_stages[0].weights.shape[2]
-    builder = _Builder(calibration.input, stride, bands)
-    for stage, quant in zip(model_stages, calibration.outputs, strict=True):
-        builder.add(stage, quant)
-    graph = QuantGraph(
-        tensors=tuple(builder.tensors),
+    builder = _Builder(graph, calibration)
+    for node in graph.nodes:
+        builder.ops.append(_OPERATORS[type(node)](builder, node, [builder.tensors[name] for name in node.inputs]))
+    lowered = ir.QuantGraph(
+        tensors=tuple(builder.tensors.values()),
         ops=tuple(builder.ops),
         states=tuple(builder.states),
-        input="features",
-        output=builder.current.name,
+        input=FEATURES,
+        output=graph.output,
         latency_frames=latency_frames,
     )
-    check(graph)
-    return graph
-
-
-class _Builder:
-    """Appends stages to a graph; ``current`` is the tensor [frames, 1, channels] that the next one reads."""
-
-    def __init__(self, quant: Quant, stride: int, bands: int) -> None:
-        self.tensors = [Tensor("features", (stride, bands), quant)]
-        self.ops: list[Op] = []
-        self.states: list[State] = []
-        self.current = self._tensor("features_map", (stride, 1, bands), quant)
-        self.ops.append(Reshape("features", "features_map"))
-
-    def add(self, stage: Stage, quant: Quant) -> None:
-        """Append one stage, its state and its output's quantization."""
-        if stage.weights.shape[2] != self.current.shape[2]:
-            raise KwsError(
-                f"{stage.name}: takes {stage.weights.shape[2]} channels, but {self.current.name} has "
-                f"{self.current.shape[2]}; the layers do not fit together"
-            )
-        source = self._with_past(stage)
-        weights, scales, bias = quantize_weights(stage, source.quant)
-        frames = self.current.shape[0] // stage.stride
-        self.current = self._tensor(stage.name, (frames, 1, len(bias)), quant)
-        self.ops.append(
-            Conv2D(
-                input=source.name,
-                output=stage.name,
-                weights=weights[:, :, None, :],
-                weight_scales=scales,
-                bias=bias,
-                stride_time=stage.stride,
-                activation=stage.activation,
-            )
-        )
-
-    def _with_past(self, stage: Stage) -> Tensor:
-        """Join the carried frames before the current ones, and carry the last on; nothing where none is carried."""
-        if not stage.carried:
-            return self.current
-        frames, _, channels = self.current.shape
-        quant = self.current.quant
-        past = self._tensor(f"{stage.name}_past", (stage.carried, 1, channels), quant)
-        window = self._tensor(f"{stage.name}_window", (stage.carried + frames, 1, channels), quant)
-        carry = self._tensor(f"{stage.name}_next", (stage.carried, 1, channels), quant)
-        self.ops.append(Concat((past.name, self.current.name), window.name))
-        self.ops.append(Slice(window.name, carry.name, begin=frames))
-        self.states.append(State(read=past.name, write=carry.name))
-        return window
-
-    def _tensor(self, name: str, shape: tuple[int, ...], quant: Quant) -> Tensor:
-        tensor = Tensor(name, shape, quant)
-        self.tensors.append(tensor)
-        return tensor
+    check(lowered)
+    return lowered
 
 
 def quantize_weights(
-    stage: Stage, input_quant: Quant
+    weights: Array, bias: Array, input_scale: float, input_mean: Array | float = 0.0
 ) -> tuple[NDArray[np.int8], NDArray[np.float32], NDArray[np.int32]]:
-    """Return int8 weights [outputs, kernel, inputs] in -127..127, float32 scales [outputs], int32 bias [outputs].
+    """Quantize float64 weights [outputs, ...] and bias [outputs] of what reads activations of ``input_scale``.
 
-    Symmetric per output channel, the largest weight at 127; a channel whose bias would not fit gets a larger scale.
+    Return int8 weights of the same shape in -127..127, float32 scales [outputs], int32 bias [outputs]: symmetric per
+    output channel, the largest weight at 127; a channel whose bias would not fit gets a larger scale. What the rounded
+    weights make of ``input_mean`` (broadcast to the weights) too much is taken from the bias (Nagel et al. 2019,
+    "Data-free quantization through weight equalization and bias correction", section 4.2).
     """
-    largest = np.abs(stage.weights).max(axis=(1, 2)) / 127.0
-    for_bias = np.abs(stage.bias) / (input_quant.scale * LARGEST_BIAS)
+    rows = weights.reshape(len(weights), -1)
+    largest = np.abs(rows).max(axis=1) / 127.0
+    for_bias = np.abs(bias) / (input_scale * LARGEST_BIAS)
     scales = np.maximum(np.maximum(largest, for_bias), 1e-9).astype(np.float32)
     exact = scales.astype(np.float64)
-    weights = np.clip(np.rint(stage.weights / exact[:, None, None]), -127, 127).astype(np.int8)
-    bias = np.rint(stage.bias / (input_quant.scale * exact)).astype(np.int64)
-    return weights, scales, np.clip(bias, -(2**31) + 1, 2**31 - 1).astype(np.int32)
+    quantized = np.clip(np.rint(rows / exact[:, None]), -127, 127)
+    errors = (quantized * exact[:, None] - rows).reshape(weights.shape) * input_mean
+    corrected = bias - errors.reshape(len(weights), -1).sum(axis=1)
+    quantized_bias = np.clip(np.rint(corrected / (input_scale * exact)), -(2**31) + 1, 2**31 - 1)
+    return quantized.reshape(weights.shape).astype(np.int8), scales, quantized_bias.astype(np.int32)
+
+
+class _Builder:
+    """Tensors by name, operators and states, while the graph is made."""
+
+    def __init__(self, graph: FloatGraph, calibration: Calibration) -> None:
+        self.graph, self.quants, self.means = graph, calibration.quants, calibration.means
+        self.tensors: dict[str, ir.Tensor] = {}
+        self.ops: list[ir.Op] = []
+        self.states: list[ir.State] = []
+        self.tensor(FEATURES, (graph.stride, graph.bands), self.quants[FEATURES])
+
+    def tensor(self, name: str, shape: tuple[int, ...], quant: ir.Quant) -> ir.Tensor:
+        """Add a tensor."""
+        self.tensors[name] = ir.Tensor(name, shape, quant)
+        return self.tensors[name]
+
+    def output(self, node: Node) -> str:
+        """Add the tensor that a node gives: as many rows as its stride leaves of a step's frames."""
+        rows = self.graph.stride // self.graph.strides[node.name]
+        return self.tensor(node.name, (rows, node.frequency, node.channels), self.quants[node.name]).name
+
+    def window(self, node: Windowed, source: ir.Tensor) -> ir.Tensor:
+        """Return what the kernel runs over: the carried frames and the step's, less those that it skips."""
+        rows, *shape = source.shape
+        if node.skipped:
+            seen = self.tensor(f"{node.name}_seen", (rows - node.skipped, *shape), source.quant)
+            self.ops.append(ir.Slice(source.name, seen.name, begin=node.skipped))
+            return seen
+        if not node.carried:
+            return source
+        past = self.tensor(f"{node.name}_past", (node.carried, *shape), source.quant)
+        window = self.tensor(f"{node.name}_window", (node.carried + rows, *shape), source.quant)
+        carry = self.tensor(f"{node.name}_next", (node.carried, *shape), source.quant)
+        self.ops.append(ir.Concat((past.name, source.name), window.name))
+        self.ops.append(ir.Slice(window.name, carry.name, begin=rows))
+        self.states.append(ir.State(read=past.name, write=carry.name))
+        return window
+
+    def constants(
+        self, node: Windowed, source: ir.Tensor
+    ) -> tuple[NDArray[np.int8], NDArray[np.float32], NDArray[np.int32]]:
+        """Return a convolution's quantized weights, scales and bias."""
+        under = sliding_window_view(self.means[node.inputs[0]], node.kernel[1], axis=0)[:: node.stride_frequency]
+        mean = under.mean(axis=0)  # [inputs, kernel_frequency], over the kernel's places
+        aligned = mean.T if isinstance(node, Convolution) else mean[:, None, :]
+        return quantize_weights(node.weights, node.bias, source.quant.scale, aligned)
+
+
+# ---- a function per node: its operator, which reads ``sources`` ----
+
+
+def _convolution(builder: _Builder, node: Convolution, sources: list[ir.Tensor]) -> ir.Op:
+    source = builder.window(node, sources[0])
+    weights, scales, bias = builder.constants(node, source)
+    return ir.Conv2D(
+        input=source.name,
+        output=builder.output(node),
+        weights=weights,
+        weight_scales=scales,
+        bias=bias,
+        stride_time=node.stride_time,
+        stride_frequency=node.stride_frequency,
+        activation=node.activation,
+    )
+
+
+def _depthwise(builder: _Builder, node: Depthwise, sources: list[ir.Tensor]) -> ir.Op:
+    source = builder.window(node, sources[0])
+    weights, scales, bias = builder.constants(node, source)
+    return ir.DepthwiseConv2D(
+        input=source.name,
+        output=builder.output(node),
+        weights=np.ascontiguousarray(weights.transpose(1, 2, 0)),
+        weight_scales=scales,
+        bias=bias,
+        stride_time=node.stride_time,
+        stride_frequency=node.stride_frequency,
+        dilation_time=node.dilation_time,
+        activation=node.activation,
+    )
+
+
+def _pad(builder: _Builder, node: Pad, sources: list[ir.Tensor]) -> ir.Op:
+    return ir.Pad(sources[0].name, builder.output(node), node.before, node.after)
+
+
+def _add(builder: _Builder, node: Add, sources: list[ir.Tensor]) -> ir.Op:
+    return ir.Add((sources[0].name, sources[1].name), builder.output(node), node.activation)
+
+
+def _max_pool(builder: _Builder, node: MaxPool, sources: list[ir.Tensor]) -> ir.Op:
+    return ir.MaxPool2D(sources[0].name, builder.output(node), node.window_time, node.window_frequency)
+
+
+def _mean(builder: _Builder, node: Mean, sources: list[ir.Tensor]) -> ir.Op:
+    return ir.AveragePool2D(sources[0].name, builder.output(node), 1, sources[0].shape[1])
+
+
+def _reshape(builder: _Builder, node: Reshape, sources: list[ir.Tensor]) -> ir.Op:
+    return ir.Reshape(sources[0].name, builder.output(node))
+
+
+_OPERATORS: dict[type[Node], Callable[[_Builder, Any, list[ir.Tensor]], ir.Op]] = {
+    Convolution: _convolution,
+    Depthwise: _depthwise,
+    Pad: _pad,
+    Add: _add,
+    MaxPool: _max_pool,
+    Mean: _mean,
+    Reshape: _reshape,
+}

@@ -1,41 +1,66 @@
-"""Examples as tensors, drawn anew each time from a seed, prepared by threads while the model trains.
+"""Batches of examples as tensors: drawn anew each time from a seed, or read from shards, prepared while others train.
 
-Example ``index`` has a generator of its own, the ``index``-th child of the seed: what is drawn depends neither on
-the number of threads nor on where a training run was resumed.
+Torch is imported here alone of all ``kws.data``; the processes that draw examples need ``kws.data.batches`` only.
 """
 
 import time
-from collections import deque
-from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
+from pathlib import Path
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from kws.data.augment import AugmentConfig
-from kws.data.examples import ExampleConfig, draw_example, frame_labels
+from kws.data.batches import ArrayBatch, BatchSource, Drawn, DrawnBatches
+from kws.data.examples import ExampleConfig
 from kws.data.pool import ClipPool
-from kws.frontend import FrontendConfig, compute
-from kws.frontend.framing import count_frames
+from kws.data.prefetch import Backend, Wanted, made_ahead
+from kws.data.shard_batches import BUFFER_EXAMPLES, ShardBatches
+from kws.frontend import FrontendConfig
 
 
 @dataclass(frozen=True, eq=False)
 class Batch:
-    """features int16 [clips, frames, bands] (LFBE), labels int64 [clips, frames], the kind of each clip."""
+    """features int16 [clips, frames, bands] (LFBE), spans float32 [clips, words, 4], the kind of each clip.
+
+    A row of ``spans`` is a keyword word: the phrase's index, the word's index in it, start and end in seconds from the
+    first sample. The words of one phrase stand in order; rows of -1 fill up clips with fewer words. ``phones`` int8
+    [clips, frames] has the phone of each frame, -1 where it is not known; None where none is.
+    """
 
     features: Tensor
-    labels: Tensor
+    spans: Tensor
     kinds: tuple[str, ...]
+    phones: Tensor | None = None
 
 
-class Dataset:
-    """An endless sequence of examples: ``batch(n)`` is always the same for the same seed and clips.
+class BatchDataset:
+    """Batches by number, always the same for the same number and ``clips``, wherever and by whomever they are made."""
+
+    def __init__(self, source: BatchSource) -> None:
+        self.source = source
+
+    @property
+    def frames(self) -> int:
+        """Frames of each example."""
+        return self.source.frames
+
+    def batch(self, number: int, clips: int, rank: int = 0, world: int = 1) -> Batch:
+        """Return batch ``number`` of ``clips`` examples, or the share of ``rank`` in it.
+
+        The shares of ranks 0 .. ``world`` - 1, one after the other, are the whole batch; they differ by at most one
+        clip where ``clips`` is no multiple of ``world``.
+        """
+        return to_tensors(self.source.batch(number, clips, rank, world))
+
+
+class Dataset(BatchDataset):
+    """An endless sequence of examples, each drawn from a generator of its own.
 
     Args:
-        pool: the clips of one split.
+        pool: the clips of one split; ``clip_file.shared`` gives one that many processes read from the same memory.
         frontend: what computes the features; the same C code as on the device where it was built.
         examples, augmentation: how examples are put together and how far they are changed.
         seed: whole numbers that name this sequence; others name another, independent one.
@@ -49,57 +74,68 @@ class Dataset:
         augmentation: AugmentConfig,
         seed: tuple[int, ...],
     ) -> None:
-        self.pool, self.frontend, self.examples, self.augmentation = pool, frontend, examples, augmentation
-        self.seed = seed
-        self.frames = count_frames(examples.window_ms * frontend.sample_rate_hz // 1000, frontend)
+        self.drawn = DrawnBatches(pool, frontend, examples, augmentation, seed)
+        super().__init__(self.drawn)
 
-    def example(self, index: int) -> tuple[NDArray[np.int16], NDArray[np.int64], str]:
-        """Return features int16 [frames, bands], labels int64 [frames] and the kind of example ``index``."""
-        rng = np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=(index,)))
-        example = draw_example(self.pool, self.examples, self.augmentation, rng)
-        features = compute(example.samples, self.frontend)
-        labels = frame_labels(example, self.frames, self.frontend.window_samples, self.frontend.hop_samples)
-        return features, labels, example.kind
+    def example(self, index: int) -> Drawn:
+        """Return features int16 [frames, bands], spans float32 [words, 4] and the kind of example ``index``."""
+        return self.drawn.example(index)
 
-    def batch(self, number: int, clips: int) -> Batch:
-        """Return batch ``number`` of ``clips`` examples."""
-        drawn = [self.example(index) for index in range(number * clips, (number + 1) * clips)]
-        return Batch(
-            features=torch.from_numpy(np.stack([features for features, _, _ in drawn])),
-            labels=torch.from_numpy(np.stack([labels for _, labels, _ in drawn])),
-            kinds=tuple(kind for _, _, kind in drawn),
-        )
+
+class ShardDataset(BatchDataset):
+    """An endless sequence of the examples in shards (``kws shards``), epoch after epoch, each shuffled anew.
+
+    Args:
+        paths: the shards, in any order, or patterns with * and ?.
+        seed: of the shuffling.
+        buffer_examples: among how many examples is shuffled; 0: the order in which they were written.
+
+    Raises:
+        KwsError: no shard is found, or one is missing, foreign or damaged.
+    """
+
+    def __init__(
+        self, paths: Sequence[str | Path], seed: tuple[int, ...], buffer_examples: int = BUFFER_EXAMPLES
+    ) -> None:
+        self.shards = ShardBatches(paths, seed, buffer_examples)
+        super().__init__(self.shards)
 
 
 class Prefetch:
-    """Batches ``first`` .. ``last - 1`` in order, prepared ahead by ``workers`` threads.
+    """Batches ``first`` .. ``last - 1`` in order, prepared ahead by ``workers`` threads or processes (0: neither).
 
-    The numpy transforms and the C frontend leave Python's lock, so that threads help. ``waited_s`` sums up how long
-    the consumer stood still: near 0 where training is the slower of the two.
+    What comes does not depend on either. ``waited_s`` sums up how long the consumer stood still: near 0 where training
+    is the slower of the two. With ``rank`` and ``world``, this rank's share of each batch.
     """
 
-    def __init__(self, dataset: Dataset, clips: int, first: int, last: int, workers: int = 1) -> None:
-        self.dataset, self.clips, self.first, self.last = dataset, clips, first, last
-        self.workers = workers
+    def __init__(
+        self,
+        dataset: BatchDataset,
+        clips: int,
+        first: int,
+        last: int,
+        workers: int = 1,
+        backend: Backend = "auto",
+        rank: int = 0,
+        world: int = 1,
+    ) -> None:
+        self.dataset, self.workers, self.backend = dataset, workers, backend
+        self.wanted = Wanted(clips, first, last, rank, world)
         self.waited_s = 0.0
 
     def __iter__(self) -> Iterator[Batch]:
-        """Yield the batches; threads end with the iteration, also when it is broken off."""
-        executor = ThreadPoolExecutor(self.workers, thread_name_prefix="examples")
-        waiting: deque[Future[Batch]] = deque()
-        try:
-            ahead = iter(range(self.first, self.last))
-            for number in ahead:
-                waiting.append(executor.submit(self.dataset.batch, number, self.clips))
-                if len(waiting) > 2 * self.workers + 1:
-                    break
-            while waiting:
+        """Yield the batches; whoever prepares them ends with the iteration, also when it is broken off."""
+        with closing(made_ahead(self.dataset.source, self.wanted, self.workers, self.backend)) as made:
+            while True:
                 began = time.perf_counter()
-                batch = waiting.popleft().result()
+                arrays = next(made, None)
                 self.waited_s += time.perf_counter() - began
-                for number in ahead:
-                    waiting.append(executor.submit(self.dataset.batch, number, self.clips))
-                    break
-                yield batch
-        finally:
-            executor.shutdown(wait=True, cancel_futures=True)
+                if arrays is None:
+                    return
+                yield to_tensors(arrays)
+
+
+def to_tensors(arrays: ArrayBatch) -> Batch:
+    """Return the batch as tensors that share the arrays' memory."""
+    phones = None if arrays.phones is None else torch.from_numpy(arrays.phones)
+    return Batch(torch.from_numpy(arrays.features), torch.from_numpy(arrays.spans), arrays.kinds, phones)

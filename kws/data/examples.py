@@ -10,9 +10,20 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from kws.data.augment import AugmentConfig, Backgrounds, Samples, apply, change_speed, draw
+from kws.data import rooms_simulated
+from kws.data.augment import (
+    Augmentation,
+    AugmentConfig,
+    Backgrounds,
+    VoiceChange,
+    apply,
+    change_voice,
+    draw,
+    draw_voice,
+)
 from kws.data.manifest import Word
-from kws.data.pool import SAMPLE_RATE_HZ, ClipPool, Item, Sounds
+from kws.data.pool import SAMPLE_RATE_HZ, UNKNOWN_PHONE, ClipPool, Item, Samples, Sounds
+from kws.data.rooms import RecordedRooms
 
 Kind = str
 KINDS: tuple[Kind, ...] = ("positive", "cut", "near", "speech", "noise")
@@ -50,11 +61,18 @@ class ExampleConfig:
 
 @dataclass(frozen=True, eq=False)
 class Example:
-    """Sound int16 [n], where the phrase's words stand in it (index of the word, start, end in seconds), the kind."""
+    """Sound int16 [n], where keyword words stand in it (phrase, word in it, start, end in seconds), the kind.
+
+    ``voices`` says how each of its clips was changed, in the order they were picked; ``drawn`` what came over them all.
+    ``phones`` int8 [n / pool.phone_hop] has the phone of each LFBE frame, -1 where it is not known; None: of none.
+    """
 
     samples: Samples
-    words: tuple[tuple[int, float, float], ...]
+    words: tuple[tuple[int, int, float, float], ...]
     kind: Kind
+    voices: tuple[VoiceChange, ...] = ()
+    drawn: Augmentation = field(default_factory=Augmentation)
+    phones: NDArray[np.int8] | None = None
 
 
 @dataclass(eq=False)
@@ -62,15 +80,32 @@ class _Scene:
     """A window being filled; what falls outside it is lost."""
 
     samples: NDArray[np.int32]
-    words: list[tuple[int, float, float]] = field(default_factory=list)
+    phone_hop: int
+    words: list[tuple[int, int, float, float]] = field(default_factory=list)
+    phones: NDArray[np.int8] | None = None
 
-    def place(self, clip: Samples, at: int, words: tuple[Word, ...] = ()) -> None:
-        """Add a clip with its first sample at ``at`` (may be negative) and note its keyword words."""
+    def place_phones(self, phones: NDArray[np.int8], at: int, length: int, begin: int, factor: float) -> None:
+        """Note the phones of a recording: from sample ``at`` on ``length`` samples of it stand in the scene.
+
+        They were ``factor`` times as many in the recording, from ``begin`` on. ``phones`` has one for each hop of it.
+        """
+        hop = self.phone_hop
+        if self.phones is None:
+            self.phones = np.full(len(self.samples) // hop, UNKNOWN_PHONE, np.int8)
+        first, after = max(-(-at // hop), 0), min((at + length) // hop, len(self.phones))
+        places = (begin + (np.arange(first, after) * hop - at) * factor) / hop
+        inside = np.rint(places).astype(np.int64)
+        known = (inside >= 0) & (inside < len(phones))
+        self.phones[first:after][known] = phones[inside[known]]
+
+    def place(self, clip: Samples, at: int, words: tuple[Word, ...] = (), phrase: int = 0) -> None:
+        """Add a clip with its first sample at ``at`` (may be negative) and note its keyword words, of one phrase."""
         begin, end = max(at, 0), min(at + len(clip), len(self.samples))
         if begin < end:
             self.samples[begin:end] += clip[begin - at : end - at]
         for index, word in enumerate(words):
-            self.words.append((index, at / SAMPLE_RATE_HZ + word.start_s, at / SAMPLE_RATE_HZ + word.end_s))
+            begin_s = at / SAMPLE_RATE_HZ
+            self.words.append((phrase, index, begin_s + word.start_s, begin_s + word.end_s))
 
     def keep(self, begin: int, end: int) -> None:
         """Wipe everything but the samples from ``begin`` to ``end``, with fades of 5 ms inside."""
@@ -86,25 +121,36 @@ def draw_example(
 ) -> Example:
     """Draw one example: a kind, its clips and their places, then the augmentation of the whole window."""
     what = _draw_kind(pool, config, rng)
-    scene = _Scene(np.zeros(config.window_ms * SAMPLE_RATE_HZ // 1000, np.int32))
+    scene = _Scene(np.zeros(config.window_ms * SAMPLE_RATE_HZ // 1000, np.int32), pool.phone_hop)
     filler = _Filler(scene, pool, config, augmentation, rng)
     if what in ("positive", "cut"):
         filler.positive(cut=what == "cut")
     elif what != "noise":
         filler.negative(pool.near if what == "near" else pool.speech)
     samples = np.clip(scene.samples, -32768, 32767).astype(np.int16)
-    backgrounds = Backgrounds(Sounds(pool, pool.speech or pool.near), Sounds(pool, pool.noise))
-    drawn = draw(augmentation, rng, backgrounds)
-    return Example(apply(samples, drawn, backgrounds), tuple(scene.words), what)
+    around = backgrounds(pool, augmentation)
+    drawn = draw(augmentation, rng, around, config.window_ms / 1000.0)
+    heard = apply(samples, drawn, around)
+    return Example(heard, tuple(scene.words), what, tuple(filler.voices), drawn, scene.phones)
 
 
-def frame_labels(example: Example, frames: int, window_samples: int, hop_samples: int) -> NDArray[np.int64]:
-    """Return each frame's label, int64 [frames]: i + 1 where its centre lies in keyword word i, else 0 (filler)."""
-    centres = (np.arange(frames) * hop_samples + window_samples / 2) / SAMPLE_RATE_HZ
-    labels = np.zeros(frames, np.int64)
-    for index, start_s, end_s in example.words:
-        labels[(centres >= start_s) & (centres < end_s)] = index + 1
-    return labels
+def backgrounds(pool: ClipPool, augmentation: AugmentConfig) -> Backgrounds:
+    """Return what the pool's clips and the config's simulated rooms give to augmentation."""
+    rooms: tuple[NDArray[np.float32], ...] = ()
+    if augmentation.room_share > 0.0 and augmentation.simulated_room_share > 0.0:
+        rooms = rooms_simulated.bank(
+            augmentation.simulated_rooms,
+            augmentation.rooms_seed,
+            (augmentation.reverberation_s_min, augmentation.reverberation_s_max),
+            (augmentation.distance_m_min, augmentation.distance_m_max),
+        )
+    return Backgrounds(
+        speech=Sounds(pool, pool.speech or pool.near),
+        noise=Sounds(pool, pool.recorded),
+        music=Sounds(pool, pool.music),
+        rooms=RecordedRooms([item.clip.path for item in pool.rooms]),
+        simulated=rooms,
+    )
 
 
 def _draw_kind(pool: ClipPool, config: ExampleConfig, rng: np.random.Generator) -> Kind:
@@ -115,23 +161,26 @@ def _draw_kind(pool: ClipPool, config: ExampleConfig, rng: np.random.Generator) 
 
 @dataclass(eq=False)
 class _Filler:
-    """Puts clips into a scene, each at a speed of its own."""
+    """Puts clips into a scene, each in a voice of its own."""
 
     scene: _Scene
     pool: ClipPool
     config: ExampleConfig
     augmentation: AugmentConfig
     rng: np.random.Generator
+    voices: list[VoiceChange] = field(default_factory=list)
 
     def positive(self, cut: bool) -> None:
         """The phrase, whole or cut off, and often other speech around it."""
-        item, clip, factor = self._pick(self.pool.positives)
+        item, clip, factor, _ = self._pick(self._of_a_phrase(), whole=True)
         words = tuple(Word(w.text, w.start_s / factor, w.end_s / factor) for w in self.pool.keyword(item))
         begin, end = (int(time_s * SAMPLE_RATE_HZ) for time_s in (words[0].start_s, words[-1].end_s))
         # The phrase's first sample: anywhere that it fits; a phrase longer than the window loses its beginning.
         room = len(self.scene.samples) - (end - begin)
         at = int(self.rng.integers(0, room + 1)) if room > 0 else room
-        self.scene.place(clip, at - begin, () if cut else words)
+        if self.rng.random() >= self.augmentation.shift_share:
+            at = room // 2
+        self.scene.place(clip, at - begin, () if cut else words, item.phrase)
         if cut:
             self._cut(at, at + end - begin)
         first, last = _loud(clip)
@@ -142,21 +191,35 @@ class _Filler:
         length = len(self.scene.samples)
         at = int(self.rng.integers(-(length // 2), length // 2))
         for _ in range(8):
-            _, clip, _ = self._pick(items)
-            if len(clip) > length:
-                begin = int(self.rng.integers(0, len(clip) - length // 2))
-                clip = clip[begin : begin + length]
+            item, clip, factor, begin = self._pick(items)
             self.scene.place(clip, at)
+            if item.clip.path in self.pool.phones:
+                self.scene.place_phones(self.pool.phones[item.clip.path], at, len(clip), begin, factor)
             at += len(clip) + int(self.rng.uniform(-0.1, 0.4) * SAMPLE_RATE_HZ)
             items = self.pool.speech  # two near phrases in a row could make the phrase
             if at >= length or not items or self.rng.random() < 0.15:
                 return
 
-    def _pick(self, items: tuple[Item, ...]) -> tuple[Item, Samples, float]:
+    def _of_a_phrase(self) -> tuple[Item, ...]:
+        """Return the positives of a phrase drawn among all: each comes equally often, however many clips it has."""
+        phrases = self.pool.of_phrase
+        return phrases[int(self.rng.integers(len(phrases)))] if len(phrases) > 1 else phrases[0]
+
+    def _pick(self, items: tuple[Item, ...], whole: bool = False) -> tuple[Item, Samples, float, int]:
+        """Return a clip, its changed sound, how many times as fast it is, and where in the clip it was cut out.
+
+        Of a long recording that is one window's worth.
+        """
         item = items[int(self.rng.integers(len(items)))]
-        spread = self.augmentation.speed_percent / 100.0
-        factor = float(self.rng.uniform(1.0 - spread, 1.0 + spread))
-        return item, change_speed(self.pool.audio(item), factor), factor
+        voice = draw_voice(self.augmentation, self.rng)
+        self.voices.append(voice)
+        samples = self.pool.audio(item)
+        begin, enough = 0, int(len(self.scene.samples) * voice.speed * voice.tempo)
+        if len(samples) > enough and not whole:  # changing the voice of a whole minute would cost most of the time
+            begin = int(self.rng.integers(0, len(samples) - enough + 1))
+            samples = samples[begin : begin + enough]
+        changed, factor = change_voice(samples, voice)
+        return item, changed, factor, begin
 
     def _cut(self, begin: int, end: int) -> None:
         """Leave the phrase's first part (20 to 65 %) and what stands before it, or its last and what stands after."""

@@ -77,25 +77,24 @@ def _is_spelled(word: str, identifier: str) -> bool:
 
 
 class Ear:
-    """Hears whether the phrase is said in a text, in any of the accents given."""
+    """Hears whether a phrase, or one of several, is said in a text, in any of the accents given."""
 
-    def __init__(self, phrase: str, identifiers: Sequence[str]) -> None:
-        self._words = _letters(phrase)
-        self._identifiers = tuple(identifiers)
-        self._phrase = {name: phonetics.segments(espeak.phonemes([phrase], name)[0]) for name in identifiers}
+    def __init__(self, phrases: str | Sequence[str], identifiers: Sequence[str]) -> None:
+        several = (phrases,) if isinstance(phrases, str) else tuple(phrases)
+        self._words = [_letters(phrase) for phrase in several]
+        self._phrases = {name: [segments(heard) for heard in espeak.phonemes(several, name)] for name in identifiers}
 
     def without_phrase(self, texts: Iterable[str]) -> list[str]:
-        """Return the texts, each once and in order, in which the phrase is not heard."""
-        kept = [text for text in dict.fromkeys(texts) if self._words not in _letters(text)]
-        for name in self._identifiers:
-            phrase = self._phrase[name]
-            limit = min(_HEARD * len(phrase), _HEARD_MOST)
-            spoken = espeak.phonemes(kept, name)
-            pairs = zip(kept, spoken, strict=True)
-            kept = [
-                text for text, heard in pairs if heard and phonetics.distance_within(phrase, segments(heard)) > limit
-            ]
+        """Return the texts, each once and in order, in which no phrase is heard."""
+        kept = [text for text in dict.fromkeys(texts) if not any(words in _letters(text) for words in self._words)]
+        for name, phrases in self._phrases.items():
+            pairs = zip(kept, espeak.phonemes(kept, name), strict=True)
+            kept = [text for text, heard in pairs if heard and not _is_heard(phrases, segments(heard))]
         return kept
+
+
+def _is_heard(phrases: Iterable[Segments], sound: Segments) -> bool:
+    return any(phonetics.distance_within(phrase, sound) <= min(_HEARD * len(phrase), _HEARD_MOST) for phrase in phrases)
 
 
 def find(phrase: str, language: str, identifiers: Sequence[str], count: int, rng: np.random.Generator) -> Negatives:

@@ -1,23 +1,28 @@
-"""The clips of one split, sorted by what they are to a phrase, decoded once and kept in memory."""
+"""The clips of one split, sorted by what they are to the phrases, and where their sounds are kept."""
 
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from kws.audio import read_audio
-from kws.data import manifest
+from kws.data import endpoints, manifest
 from kws.data.manifest import Clip, Word
 from kws.data.synthesis.voice import speakable, split_words
 from kws.errors import KwsError
 
 Samples = NDArray[np.int16]
 NOISES = ("noise", "music")
-NO_EXAMPLES = ("rir", "array")
+ROOM = "rir"
+NO_EXAMPLES = ("array",)
 SAMPLE_RATE_HZ = 16000
+UNKNOWN_PHONE = -1
+"""The label of a frame in which nobody knows which phone is said."""
 
 
 def phrase_words(phrase: str) -> tuple[str, ...]:
@@ -34,53 +39,92 @@ def phrase_words(phrase: str) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class Item:
-    """One clip and, where it is a positive, the phrase's words in it; ``key`` is its place in the pool."""
+    """One clip; ``key`` is its place in the pool, ``phrase`` the index of the phrase that a positive holds, else -1."""
 
     key: int
     clip: Clip
+    phrase: int = -1
+
+
+class SoundStore(Protocol):
+    """Where a pool's sounds are kept. Threads may share it; other processes get it pickled, without the sounds."""
+
+    def read(self, item: Item) -> Samples:
+        """Return the clip's sound, int16 [n] at 16 kHz; it must not be written to."""
 
 
 @dataclass(frozen=True, eq=False)
 class ClipPool:
-    """Clips by what they are: positives, near phrases, other speech, noise. All of one split."""
+    """Clips by what they are: positives, near phrases, other speech, noise. All of one split.
 
-    words: tuple[str, ...]
+    ``words`` are each phrase's words; ``rooms`` are room responses, which ``kws.data.rooms`` reads. ``phones``
+    holds, by path, the phone of each LFBE frame of aligned recordings, one every ``phone_hop`` samples
+    (``UNKNOWN_PHONE`` where it is not known).
+    """
+
+    words: tuple[tuple[str, ...], ...]
     positives: tuple[Item, ...]
     near: tuple[Item, ...]
     speech: tuple[Item, ...]
     noise: tuple[Item, ...]
-    _cache: "_Cache" = field(default_factory=lambda: _Cache(), repr=False)
+    sounds: SoundStore = field(default_factory=lambda: Cache(), repr=False)
+    rooms: tuple[Item, ...] = ()
+    phones: Mapping[str, NDArray[np.int8]] = field(default_factory=dict, repr=False)
+    phone_hop: int = 160
 
     def groups(self) -> tuple[tuple[Item, ...], ...]:
-        """Return the four groups."""
+        """Return the four groups whose sounds are kept."""
         return self.positives, self.near, self.speech, self.noise
 
     def audio(self, item: Item) -> Samples:
-        """Return the clip's sound, int16 [n] at 16 kHz; decoded at the first call, from memory at the next."""
-        kept = self._cache.kept.get(item.key)
-        if kept is None:
-            kept = read_audio(Path(item.clip.path))
-            self._cache.keep(item.key, kept)
-        return kept
+        """Return the clip's sound, int16 [n] at 16 kHz, from where the pool's sounds are kept."""
+        return self.sounds.read(item)
 
     def keyword(self, item: Item) -> tuple[Word, ...]:
-        """Return where the phrase's words stand in a positive clip, one ``Word`` each, in order."""
-        return locate(item.clip, self.words, self.audio(item))
+        """Return where its phrase's words stand in a positive clip, one ``Word`` each, in order."""
+        return locate(item.clip, self.words[item.phrase], self.audio(item))
+
+    @cached_property
+    def recorded(self) -> tuple[Item, ...]:
+        """Return the noise that is no music."""
+        return tuple(item for item in self.noise if item.clip.label != "music")
+
+    @cached_property
+    def music(self) -> tuple[Item, ...]:
+        """Return the noise that is music."""
+        return tuple(item for item in self.noise if item.clip.label == "music")
+
+    @cached_property
+    def of_phrase(self) -> tuple[tuple[Item, ...], ...]:
+        """Return the positives of each phrase."""
+        return tuple(
+            tuple(item for item in self.positives if item.phrase == phrase) for phrase in range(len(self.words))
+        )
 
 
-class _Cache:
-    """Decoded sounds up to a bound in memory; what comes later is decoded each time. Threads may share it."""
+class Cache:
+    """Sounds decoded when first asked for and kept, up to a bound in memory; what comes later is decoded each time."""
 
     def __init__(self, bytes_at_most: int = 3 << 30) -> None:
-        self.kept: dict[int, Samples] = {}
+        self.bytes_at_most = bytes_at_most
+        self._kept: dict[int, Samples] = {}
         self._bytes_left = bytes_at_most
         self._lock = threading.Lock()
 
-    def keep(self, key: int, samples: Samples) -> None:
-        with self._lock:
-            if key not in self.kept and samples.nbytes <= self._bytes_left:
-                self._bytes_left -= samples.nbytes
-                self.kept[key] = samples
+    def read(self, item: Item) -> Samples:
+        """Return the clip's sound."""
+        kept = self._kept.get(item.key)
+        if kept is None:
+            kept = read_audio(Path(item.clip.path))
+            with self._lock:
+                if item.key not in self._kept and kept.nbytes <= self._bytes_left:
+                    self._bytes_left -= kept.nbytes
+                    self._kept[item.key] = kept
+        return kept
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Travel to another process empty."""
+        return Cache, (self.bytes_at_most,)
 
 
 class Sounds(Sequence[Samples]):
@@ -96,27 +140,45 @@ class Sounds(Sequence[Samples]):
         return self.pool.audio(self.items[index])
 
 
-def read_pool(clips: Iterable[Clip], phrase: str, split: str) -> ClipPool:
-    """Sort the clips of ``split`` by what they are to ``phrase``.
+def read_pool(clips: Iterable[Clip], phrases: str | Sequence[str], split: str) -> ClipPool:
+    """Sort the clips of ``split`` by what they are to one phrase or several.
 
-    A positive has the phrase's slug as its label, or ``sentence:`` and the slug with the keyword's times. What else
-    holds the phrase (another label around it, a text that says it) is neither a positive nor a negative.
+    A positive has a phrase's slug as its label, or ``sentence:`` and the slug with the keyword's times. What else
+    holds a phrase (another label around it, a text that says it) is neither a positive nor a negative.
 
     Raises:
-        KwsError: the split has no positive or no negative.
+        KwsError: the split has no positive of a phrase, or no negative.
     """
-    words = phrase_words(phrase)
-    groups: dict[str, list[Item]] = {"positives": [], "near": [], "speech": [], "noise": []}
+    phrases = (phrases,) if isinstance(phrases, str) else tuple(phrases)
+    known = [(manifest.slug(phrase), phrase_words(phrase)) for phrase in phrases]
+    groups: dict[str, list[Item]] = {"positives": [], "near": [], "speech": [], "noise": [], "rooms": []}
     for key, clip in enumerate(clips):
-        group = kind(clip, manifest.slug(phrase), words)
-        if clip.split == split and group:
-            groups[group].append(Item(key, clip))
-    if not groups["positives"]:
-        raise KwsError(f"the manifests have no {split} clip with label {manifest.slug(phrase)!r}; add some")
+        if clip.split == split:
+            group, phrase = kind_of_several(clip, known)
+            if group:
+                groups[group].append(Item(key, clip, phrase))
+    there = {item.phrase for item in groups["positives"]}
+    missing = [label for index, (label, _) in enumerate(known) if index not in there]
+    if missing:
+        raise KwsError(f"the manifests have no {split} clip with label {missing[0]!r}; add some")
     if not groups["near"] and not groups["speech"]:
-        raise KwsError(f"the manifests have no {split} clip of other speech than {phrase!r}; add negatives")
-    positives, near, speech, noise = (tuple(items) for items in groups.values())
-    return ClipPool(words, positives, near, speech, noise)
+        what = repr(phrases[0]) if len(phrases) == 1 else "the phrases"
+        raise KwsError(f"the manifests have no {split} clip of other speech than {what}; add negatives")
+    positives, near, speech, noise, rooms = (tuple(items) for items in groups.values())
+    return ClipPool(tuple(words for _, words in known), positives, near, speech, noise, rooms=rooms)
+
+
+def kind_of_several(clip: Clip, phrases: Sequence[tuple[str, Sequence[str]]]) -> tuple[str, int]:
+    """Return the clip's group (see ``kind``) among several phrases (slug and words), and whose positive it is or -1.
+
+    What is a positive of one and holds another besides is not used: only one of them would be labelled.
+    """
+    kinds = [kind(clip, label, words) for label, words in phrases]
+    if "" in kinds:
+        return "", -1
+    if "positives" in kinds:
+        return "positives", kinds.index("positives")
+    return kinds[0], -1
 
 
 def kind(clip: Clip, label: str, words: Sequence[str]) -> str:
@@ -125,6 +187,8 @@ def kind(clip: Clip, label: str, words: Sequence[str]) -> str:
         return "positives"
     if clip.label in NOISES:
         return "noise"
+    if clip.label == ROOM:
+        return "rooms"
     if clip.label in NO_EXAMPLES or clip.duration_s <= 0.0:
         return ""
     spoken = [word.casefold() for word in split_words(clip.text)]
@@ -149,8 +213,8 @@ def find(spoken: Sequence[str], words: Sequence[str]) -> int | None:
 def locate(clip: Clip, words: Sequence[str], samples: Samples) -> tuple[Word, ...]:
     """Return the phrase's words with their times in a positive clip.
 
-    The best that is known: the clip's word times; else its keyword times; else the span within 25 dB of the loudest
-    20 ms. A span without word times is shared out by the words' letters.
+    The best that is known: the clip's word times; else its keyword times; else what energy tells (``endpoints``). A
+    span without word times is shared out by the words' letters.
     """
     begin = find([word.text.casefold() for word in clip.words], words)
     if begin is not None:
@@ -158,17 +222,6 @@ def locate(clip: Clip, words: Sequence[str], samples: Samples) -> tuple[Word, ..
     if clip.kw_start_s is not None and clip.kw_end_s is not None:
         start_s, end_s = clip.kw_start_s, clip.kw_end_s
     else:
-        start_s, end_s = loud_span(samples)
+        start_s, end_s = endpoints.estimate(samples)
     edges = start_s + (end_s - start_s) * np.cumsum([0, *map(len, words)]) / sum(map(len, words))
     return tuple(Word(word, float(edges[i]), float(edges[i + 1])) for i, word in enumerate(words))
-
-
-def loud_span(samples: Samples) -> tuple[float, float]:
-    """Return the first and last second of what is within 25 dB of the loudest 20 ms."""
-    size = SAMPLE_RATE_HZ // 50
-    blocks = samples[: len(samples) - len(samples) % size].reshape(-1, size).astype(np.float32)
-    powers = (blocks**2).mean(axis=1)
-    loud = np.flatnonzero(powers > powers.max(initial=0.0) * 10.0**-2.5)
-    if not len(loud):
-        return 0.0, len(samples) / SAMPLE_RATE_HZ
-    return float(loud[0]) * 0.02, float(loud[-1] + 1) * 0.02

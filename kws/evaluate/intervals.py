@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 CONFIDENCE = 0.95
 RESAMPLES = 2000
@@ -68,10 +69,36 @@ def speaker_bootstrap(
     rates = {miss / total for miss, total in zip(misses, positives, strict=True)}
     if len(rates) < 2:
         return None
-    draws = rng.multinomial(len(misses), np.full(len(misses), 1.0 / len(misses)), size=resamples)
+    draws = _drawn_speakers(len(misses), rng, resamples)
     drawn = (draws @ np.asarray(misses)) / (draws @ np.asarray(positives))
     low, high = np.percentile(drawn, [50.0 * (1.0 - CONFIDENCE), 50.0 * (1.0 + CONFIDENCE)])
     return float(low), float(high)
+
+
+def paired_reduction(
+    misses: Sequence[int], against: Sequence[int], rng: np.random.Generator, resamples: int = RESAMPLES
+) -> tuple[float, float] | None:
+    """Return the 95 % interval of 1 - misses / misses of the other, from the same resampled speakers for both.
+
+    ``misses[i]`` and ``against[i]`` are speaker i's. A resample in which neither misses a word counts as no reduction,
+    one in which only the other does not as minus infinity. None where all resamples agree: they would claim certainty.
+    """
+    if not misses:
+        return None
+    draws = _drawn_speakers(len(misses), rng, resamples)
+    ours, others = draws @ np.asarray(misses), draws @ np.asarray(against)
+    nothing_to_gain = np.where(ours > 0, -np.inf, 0.0)
+    reductions = np.where(others > 0, 1.0 - ours / np.maximum(others, 1), nothing_to_gain)
+    if (reductions == reductions[0]).all():
+        return None
+    # neighbours, not values between them: minus infinity has no place on a line
+    low = np.percentile(reductions, 50.0 * (1.0 - CONFIDENCE), method="lower")
+    return float(low), float(np.percentile(reductions, 50.0 * (1.0 + CONFIDENCE), method="higher"))
+
+
+def _drawn_speakers(speakers: int, rng: np.random.Generator, resamples: int) -> NDArray[np.int64]:
+    """Return how often each speaker is in each resample, int64 [resamples, speakers]."""
+    return rng.multinomial(speakers, np.full(speakers, 1.0 / speakers), size=resamples)
 
 
 def _root(decreasing: Callable[[float], float], low: float, high: float) -> float:

@@ -191,11 +191,11 @@ def frontier(points: Sequence[DetPoint]) -> tuple[DetPoint, ...]:
 
 
 def operating_points(
-    points: Sequence[DetPoint], targets_per_hour: Sequence[float], measured_on: str
+    points: Sequence[DetPoint], targets_per_hour: Sequence[float], measured_on: str, phrase: str
 ) -> tuple[OperatingPoint, ...]:
     """Return the best point per target, each once, sorted by the false accepts per hour that were measured."""
     chosen = {best(points, target) for target in targets_per_hour}
     return tuple(
-        OperatingPoint(one.threshold, one.false_accepts_per_hour, one.false_reject_rate, measured_on)
+        OperatingPoint(one.threshold, one.false_accepts_per_hour, one.false_reject_rate, measured_on, phrase)
         for one in sorted(chosen, key=lambda one: (one.false_accepts, -one.threshold))
     )

@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kws.audio import SAMPLE_RATE_HZ, read_audio
+from kws.data.endpoints import levels_db
 from kws.errors import KwsError
-from kws.evaluate.endpoints import levels_db
 
 ACTIVE_BELOW_PEAK_DB = 30.0
 RAMP_SAMPLES = SAMPLE_RATE_HZ // 20
@@ -65,7 +65,7 @@ class NoiseBed:
         return np.resize(np.roll(noise, -first), samples), power
 
 
-def active_power(samples: NDArray[np.int16]) -> float:
+def active_power(samples: NDArray[np.int16] | NDArray[np.float32]) -> float:
     """Mean power (int16 units squared) of the 20 ms frames at most 30 dB below the loudest: pauses do not count.
 
     >>> tone = np.sin(np.arange(16000)) * 1000

@@ -1,22 +1,41 @@
 """Measure a model on a manifest's streams: one call, every figure with its interval."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from kws.data import manifest as manifests
+from kws.data.manifest import slug
 from kws.detect import SCORE_ONE, OperatingPoint
 from kws.errors import KwsError
-from kws.evaluate import metrics, scoring, transcripts
+from kws.evaluate import corpus as corpora
+from kws.evaluate import metrics, scoring
+from kws.evaluate.corpus import Corpus
+from kws.evaluate.headline import by_label, headline
 from kws.evaluate.metrics import Trace
-from kws.evaluate.results import Evaluation, SplitResult, negative_result, positive_result
+from kws.evaluate.results import (
+    HEADLINE_NEGATIVES,
+    Evaluation,
+    SplitResult,
+    negative_result,
+    positive_result,
+)
 from kws.evaluate.stream import plans, positive_labels
 from kws.model_file import KwsModel
 
-HEADLINE_NEGATIVES = "neg_speech"
 TARGETS_PER_HOUR = (0.1, 0.5, 1.0, 2.0)
 DEFAULT_TARGET_PER_HOUR = 0.5
+
+ENOUGH_POSITIVES = 10
+"""From this many words on, thresholds are chosen on one corpus alone."""
+
+
+@dataclass(frozen=True)
+class _Options:
+    engine: str
+    noise_snr_db: float | None
+    seed: int
 
 
 def evaluate(
@@ -27,109 +46,160 @@ def evaluate(
     threshold: float | None = None,
     noise_snr_db: float | None = None,
     seed: int = 0,
+    phrases: Sequence[str] = (),
 ) -> Evaluation:
-    """Run ``model`` over the streams of ``splits``, through the decision that ships.
+    """Run ``model`` over the streams of ``splits``, through the decision that ships; every phrase by itself.
 
     Args:
-        model: the detector; its phrase says which labels are positive.
+        model: the detector; its phrases say which labels are positive.
         manifest: path of a manifest.csv; ``utterances.csv`` beside it, if any, explains false accepts.
         splits: of "train", "dev", "test".
         engine: "auto", "c" or "graph"; the numbers are the same.
-        threshold: confidence 0..1 to fire at, instead of the model's own.
+        threshold: confidence 0..1 to fire at, instead of the model's own, for every phrase.
         noise_snr_db: mix the split's own noise recordings in at this ratio.
         seed: of dither, noise and bootstrap.
+        phrases: those to measure, of the model's; none named: all.
 
     Raises:
-        KwsError: the manifest or a clip cannot be read, or a split holds nothing to evaluate on.
+        KwsError: the manifest or a clip cannot be read, a split holds nothing to evaluate on, or the model has no
+            such phrase.
     """
-    level = model.threshold if threshold is None else round(threshold * SCORE_ONE)
+    wanted = _wanted(model, phrases)
+    own = dict(zip(model.detector.phrases, model.thresholds, strict=True))
+    levels = {phrase: own[phrase] if threshold is None else round(threshold * SCORE_ONE) for phrase in wanted}
+    corpus, options = corpora.read(manifest), _Options(engine, noise_snr_db, seed)
     results = []
     for split in splits:
-        traces = _traces(model, manifest, split, engine, noise_snr_db, seed)
-        results.append(_split_result(model, manifest, split, traces, level, seed))
-    return Evaluation(model.detector.phrase, str(manifest), engine, level, noise_snr_db, seed, tuple(results))
+        traces = _traces(model, corpus, split, wanted, options)
+        results += [
+            _split_result(model, corpus, split, phrase, traces[phrase], levels[phrase], seed) for phrase in wanted
+        ]
+    return Evaluation(wanted, str(manifest), engine, tuple(levels.values()), noise_snr_db, seed, tuple(results))
 
 
 def operating_points(
     model: KwsModel,
-    manifest: Path,
+    manifests: Path | Sequence[Corpus],
     split: str = "dev",
     engine: str = "auto",
     noise_snr_db: float | None = None,
     seed: int = 0,
     targets_per_hour: Sequence[float] = TARGETS_PER_HOUR,
     default_target_per_hour: float = DEFAULT_TARGET_PER_HOUR,
-) -> tuple[tuple[OperatingPoint, ...], int]:
-    """Choose thresholds (Q15) on ``split`` for targets of false accepts per hour; return (points, default threshold).
+) -> tuple[tuple[OperatingPoint, ...], tuple[int, ...]]:
+    """Choose thresholds (Q15) on ``split`` for targets of false accepts per hour; return (points, default thresholds).
 
-    A target below one false accept in the split's hours can only be met by none; ``measured_on`` names the hours.
+    The points are those of every phrase, in the model's order; the thresholds are one for each. Of several corpora,
+    from synthetic voices to the recordings that are most like the use, each phrase's words are those of the last that
+    has ``ENOUGH_POSITIVES`` of them (else of the one that has most), and speech without it is that of the one with most
+    hours. A target below one false accept in the split's hours can only be met by none; ``measured_on`` names them.
 
     Raises:
-        KwsError: the split lacks the phrase or audio without it.
+        KwsError: the split lacks a phrase or audio without it.
     """
-    groups = _by_label(_traces(model, manifest, split, engine, noise_snr_db, seed))
-    positives, negatives = _headline(groups, model.detector.phrase)
-    if not positives or not negatives:
-        missing = "without the phrase" if positives else f"with the label {positive_labels(model.detector.phrase)[0]!r}"
-        raise KwsError(f"{manifest}: split {split!r} has no clip {missing}; add some, thresholds are chosen on both")
-    points = metrics.det_curve(positives, negatives, model.detector.refractory_steps(model.step_ms))
-    speakers = {event.speaker for trace in positives for event in trace.layout.events}
-    noise = "" if noise_snr_db is None else f", noise at {noise_snr_db:g} dB"
-    measured_on = (
-        f"{split}: {points[0].positives} {positives[0].layout.label} by {len(speakers)} speakers, "
-        f"{points[0].hours:.2f} h {negatives[0].layout.label}{noise}"
-    )
-    default = metrics.best(points, default_target_per_hour).threshold
-    return metrics.operating_points(points, targets_per_hour, measured_on), default
+    read = [corpora.read(manifests)] if isinstance(manifests, Path) else list(manifests)
+    options = _Options(engine, noise_snr_db, seed)
+    phrases = model.detector.phrases
+    scored = [_traces(model, corpus, split, phrases, options) for corpus in read if _has(corpus, split, phrases)]
+    if not scored:
+        raise KwsError(f"{_names(read)}: no clip of split {split!r}; add some, thresholds are chosen on it")
+    points: list[OperatingPoint] = []
+    defaults = []
+    for phrase in phrases:
+        headlines = [headline(by_label(traces[phrase]), phrase) for traces in scored]
+        positives = _most_like_the_use([words for words, _ in headlines])
+        negatives = max((others for _, others in headlines), key=_headline_hours)
+        if not positives or not negatives:
+            missing = "without the phrase" if positives else f"with the label {positive_labels(phrase)[0]!r}"
+            raise KwsError(
+                f"{_names(read)}: split {split!r} has no clip {missing}; add some, thresholds are chosen on both"
+            )
+        curve = metrics.det_curve(positives, negatives, model.detector.refractory_steps(model.step_ms))
+        measured_on = _measured_on(split, curve[0], positives, negatives, noise_snr_db)
+        points += metrics.operating_points(curve, targets_per_hour, measured_on, phrase)
+        defaults.append(metrics.best(curve, default_target_per_hour).threshold)
+    return tuple(points), tuple(defaults)
+
+
+def _wanted(model: KwsModel, phrases: Sequence[str]) -> tuple[str, ...]:
+    known = {slug(phrase): phrase for phrase in model.detector.phrases}
+    unknown = [phrase for phrase in phrases if slug(phrase) not in known]
+    if unknown:
+        names = ", ".join(map(repr, known.values()))
+        raise KwsError(f"phrase {unknown[0]!r}: the model is not for it; choose of {names}")
+    return tuple(dict.fromkeys(known[slug(phrase)] for phrase in phrases)) or model.detector.phrases
 
 
 def _traces(
-    model: KwsModel, manifest: Path, split: str, engine: str, noise_snr_db: float | None, seed: int
-) -> tuple[Trace, ...]:
-    clips = manifests.read(manifest)
-    planned = plans(clips, split, model.detector.phrase, noise_snr_db, seed)
+    model: KwsModel, corpus: Corpus, split: str, phrases: Sequence[str], options: _Options
+) -> dict[str, tuple[Trace, ...]]:
+    planned = plans(corpus.clips, split, phrases, options.noise_snr_db, options.seed)
     if not planned:
-        known = ", ".join(sorted({clip.split for clip in clips})) or "none"
-        raise KwsError(f"{manifest}: no clip of split {split!r} to evaluate on (its splits: {known}); choose another")
-    return scoring.score_all(model, planned, engine, transcripts.read(manifest))
+        known = ", ".join(sorted({clip.split for clip in corpus.clips})) or "none"
+        raise KwsError(
+            f"{corpus.manifest}: no clip of split {split!r} to evaluate on (its splits: {known}); choose another"
+        )
+    subject = scoring.subject(model, options.engine, phrases)
+    return scoring.score_all([subject], planned, corpus.transcripts)[0]
 
 
-def _by_label(traces: Sequence[Trace]) -> dict[str, list[Trace]]:
-    groups: dict[str, list[Trace]] = {}
-    for trace in traces:
-        groups.setdefault(trace.layout.label, []).append(trace)
-    return groups
+def _has(corpus: Corpus, split: str, phrases: Sequence[str]) -> bool:
+    """Whether there is anything to listen to; room responses are not."""
+    return bool(plans(corpus.clips, split, phrases))
 
 
-def _headline(groups: dict[str, list[Trace]], phrase: str) -> tuple[list[Trace], list[Trace]]:
-    """Return the positives and negatives that the headline and the DET curve are about.
+def _names(read: Sequence[Corpus]) -> str:
+    return ", ".join(str(corpus.manifest) for corpus in read)
 
-    The phrase alone before the phrase in sentences; ordinary speech, or all negatives where there is none.
-    """
-    positives = next((groups[label] for label in positive_labels(phrase) if label in groups), [])
-    others = [trace for label, group in groups.items() if label not in positive_labels(phrase) for trace in group]
-    negatives = groups.get(HEADLINE_NEGATIVES, others)
-    return positives, negatives if sum(trace.layout.hours for trace in negatives) > 0.0 else []
+
+def _most_like_the_use(words: Sequence[list[Trace]]) -> list[Trace]:
+    counts = [sum(len(trace.layout.events) for trace in traces) for traces in words]
+    enough = [traces for traces, count in zip(words, counts, strict=True) if count >= ENOUGH_POSITIVES]
+    return enough[-1] if enough else words[counts.index(max(counts))]
+
+
+def _headline_hours(traces: Sequence[Trace]) -> tuple[bool, float]:
+    """Ordinary speech before any other sound, then what lasts longest."""
+    ordinary = any(trace.layout.label == HEADLINE_NEGATIVES for trace in traces)
+    return ordinary, sum(trace.layout.hours for trace in traces)
+
+
+def _measured_on(
+    split: str,
+    point: metrics.DetPoint,
+    positives: Sequence[Trace],
+    negatives: Sequence[Trace],
+    noise_snr_db: float | None,
+) -> str:
+    speakers = {event.speaker for trace in positives for event in trace.layout.events}
+    noise = "" if noise_snr_db is None else f", noise at {noise_snr_db:g} dB"
+    labels = {trace.layout.label for trace in negatives}
+    without = labels.pop() if len(labels) == 1 else "without it"
+    return (
+        f"{split}: {point.positives} {positives[0].layout.label} by {len(speakers)} speakers, "
+        f"{point.hours:.2f} h {without}{noise}"
+    )
 
 
 def _split_result(
-    model: KwsModel, manifest: Path, split: str, traces: Sequence[Trace], threshold: int, seed: int
+    model: KwsModel, corpus: Corpus, split: str, phrase: str, traces: Sequence[Trace], threshold: int, seed: int
 ) -> SplitResult:
-    groups = _by_label(traces)
-    phrase = model.detector.phrase
+    groups = by_label(traces)
     refractory_steps = model.detector.refractory_steps(model.step_ms)
-    folder = manifest.absolute().parent
-    said = transcripts.read(manifest)
     own = [label for label in positive_labels(phrase) if label in groups]
     # ordinary speech first, the rest by name
     other = sorted(set(groups) - set(own), key=lambda label: (label != HEADLINE_NEGATIVES, label))
-    positives, negatives = _headline(groups, phrase)
+    positives, negatives = headline(groups, phrase)
     return SplitResult(
         split,
+        phrase,
         tuple(
-            positive_result(groups[label], threshold, refractory_steps, np.random.default_rng(seed), folder)
+            positive_result(groups[label], threshold, refractory_steps, np.random.default_rng(seed), corpus.folder)
             for label in own
         ),
-        tuple(negative_result(groups[label], threshold, refractory_steps, said, folder) for label in other),
+        tuple(
+            negative_result(groups[label], threshold, refractory_steps, corpus.transcripts, corpus.folder)
+            for label in other
+        ),
         metrics.det_curve(positives, negatives, refractory_steps) if positives and negatives else (),
     )

@@ -20,6 +20,9 @@ LOUDEST = 50
 
 PEAK_WITHIN_S = 1.0
 
+HEADLINE_NEGATIVES = "neg_speech"
+"""The label of ordinary speech, on which false accepts per hour are told first."""
+
 
 @dataclass(frozen=True)
 class SpeakerMisses:
@@ -89,25 +92,35 @@ class NegativeResult:
 
 @dataclass(frozen=True)
 class SplitResult:
-    """One split. The first positive is the phrase alone, the first negative ordinary speech, where there are such.
+    """One split for one phrase. First come the phrase alone and ordinary speech, where there are such.
 
     ``det`` is measured on these two, at every threshold worth trying (empty where one of them is missing).
     """
 
     split: str
+    phrase: str
     positives: tuple[PositiveResult, ...]
     negatives: tuple[NegativeResult, ...]
     det: tuple[DetPoint, ...]
 
+    @property
+    def headline(self) -> tuple[NegativeResult, ...]:
+        """The negatives that false accepts per hour are told on: ordinary speech, or all where there is none."""
+        ordinary = tuple(one for one in self.negatives if one.label == HEADLINE_NEGATIVES)
+        return ordinary or self.negatives
+
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What one model does on one manifest at one threshold (Q15)."""
+    """What one model does on one manifest; ``thresholds`` (Q15) are those of ``phrases``.
 
-    phrase: str
+    ``splits`` has a result for each split and phrase, split by split.
+    """
+
+    phrases: tuple[str, ...]
     manifest: str
     engine: str
-    threshold: int
+    thresholds: tuple[int, ...]
     noise_snr_db: float | None
     seed: int
     splits: tuple[SplitResult, ...]

@@ -5,37 +5,93 @@ user's script needs no ``__main__`` guard. The numpy engine gains less; it gives
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
 
 from kws import pipeline, progress
 from kws.evaluate.metrics import Trace
-from kws.evaluate.stream import Plan, build
+from kws.evaluate.stream import Plan, build, layout_for
 from kws.evaluate.transcripts import Transcripts
 from kws.model_file import KwsModel
 
 MAX_WORKERS = 8
 
 
-def score(model: KwsModel, plan: Plan, engine: str, transcripts: Transcripts) -> Trace:
-    """Build one stream and return its trace."""
+@dataclass(frozen=True, eq=False)
+class Subject:
+    """What is measured: ``score`` maps a whole stream, int16 [n], to the phrases' confidences, int32 [steps, phrases].
+
+    ``thresholds`` (Q15) are those it fires at by itself. Step i is decided ``first_s + i * step_s`` into the stream;
+    ``refractory_steps`` pass between two detections. Streams are scored by several threads at once.
+    """
+
+    name: str
+    phrases: tuple[str, ...]
+    thresholds: tuple[int, ...]
+    score: Callable[[NDArray[np.int16]], NDArray[np.int32]]
+    first_s: float
+    step_s: float
+    refractory_steps: int
+
+
+def subject(model: KwsModel, engine: str = "auto", phrases: Sequence[str] = (), name: str = "") -> Subject:
+    """Return a model as what is measured, with all of its phrases or some of them."""
+    wanted = tuple(phrases) or model.detector.phrases
+    columns = [model.detector.phrases.index(phrase) for phrase in wanted]
+
+    def score(samples: NDArray[np.int16]) -> NDArray[np.int32]:
+        return pipeline.scores(model, samples, engine)[:, columns]
+
+    return Subject(
+        name,
+        wanted,
+        tuple(model.thresholds[column] for column in columns),
+        score,
+        pipeline.step_time_s(model, 0),
+        model.step_ms / 1000.0,
+        model.detector.refractory_steps(model.step_ms),
+    )
+
+
+Traces = dict[str, Trace]
+"""A stream's trace for each phrase that it is of use for."""
+
+PhraseTraces = dict[str, tuple[Trace, ...]]
+"""Every stream's trace for each phrase."""
+
+
+def score(subjects: Sequence[Subject], plan: Plan, transcripts: Transcripts) -> list[Traces]:
+    """Build one stream and return its traces, subject by subject."""
     stream = build(plan, transcripts)
-    scores = pipeline.scores(model, stream.samples, engine)
-    return Trace(stream.layout, scores, pipeline.step_time_s(model, 0), model.step_ms / 1000.0)
+    found: list[Traces] = []
+    for one in subjects:
+        scores = one.score(stream.samples)
+        traces = {}
+        for column, phrase in enumerate(one.phrases):
+            layout = layout_for(plan, stream.layout, phrase, transcripts)
+            if layout is not None:
+                alone = scores[:, column].copy()  # without the other phrases' memory
+                traces[phrase] = Trace(layout, alone, one.first_s, one.step_s)
+        found.append(traces)
+    return found
 
 
 def score_all(
-    model: KwsModel, plans: Sequence[Plan], engine: str = "auto", transcripts: Transcripts | None = None
-) -> tuple[Trace, ...]:
-    """Return the trace of every plan, in the plans' order; shows progress in seconds of audio.
+    subjects: Sequence[Subject], plans: Sequence[Plan], transcripts: Transcripts, title: str = "Scoring"
+) -> list[PhraseTraces]:
+    """Return each subject's traces of each of its phrases, in the plans' order; shows progress in seconds of audio.
 
     Raises:
         KwsError: a clip cannot be read or the engine is not available; the remaining streams are not begun.
     """
     workers = max(1, min(len(plans), os.cpu_count() or 1, MAX_WORKERS))
     total_s = sum(plan.duration_s for plan in plans)
-    with ThreadPoolExecutor(workers) as pool, progress.bar("Scoring", round(total_s)) as advance:
-        futures = {pool.submit(score, model, plan, engine, transcripts or {}): plan for plan in plans}
+    with ThreadPoolExecutor(workers) as pool, progress.bar(title, round(total_s)) as advance:
+        futures = {pool.submit(score, subjects, plan, transcripts): plan for plan in plans}
         try:
             for future in as_completed(futures):
                 future.result()
@@ -43,4 +99,8 @@ def score_all(
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
-        return tuple(future.result() for future in futures)
+        scored = [future.result() for future in futures]
+    return [
+        {phrase: tuple(found[number][phrase] for found in scored if phrase in found[number]) for phrase in one.phrases}
+        for number, one in enumerate(subjects)
+    ]

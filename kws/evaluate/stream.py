@@ -8,17 +8,18 @@ streams are made by the same lines.
 
 import zlib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from kws.audio import SAMPLE_RATE_HZ, read_audio
+from kws.data import endpoints
 from kws.data.manifest import RESERVED, Clip, slug
 from kws.errors import KwsError
-from kws.evaluate import endpoints
 from kws.evaluate.noise import NoiseBed
+from kws.evaluate.room import Rooms
 from kws.evaluate.transcripts import Transcripts
 
 LEAD_IN_S = 1.5
@@ -95,6 +96,7 @@ class Plan:
     noise_paths: tuple[str, ...] = ()
     noise_snr_db: float | None = None
     seed: int = 0
+    room_paths: tuple[str, ...] = ()
 
     @property
     def duration_s(self) -> float:
@@ -108,40 +110,62 @@ def positive_labels(phrase: str) -> tuple[str, str]:
 
 
 def plans(
-    clips: Iterable[Clip], split: str, phrase: str, noise_snr_db: float | None = None, seed: int = 0
+    clips: Iterable[Clip],
+    split: str,
+    phrases: str | Sequence[str],
+    noise_snr_db: float | None = None,
+    seed: int = 0,
+    room: bool = False,
 ) -> tuple[Plan, ...]:
     """Plan every stream of a split, some ten minutes at most each; every speaker's positives have their own.
 
     Negatives are all other labels that are sound to listen to, each label in its own streams. Labels that contain the
-    phrase's words ("hey_computer" for "computer") are neither and are left out.
+    phrase's words ("hey_computer" for "computer") are neither and are left out. With several phrases a plan has the one
+    that it is a positive of, else the first that it is a negative of; ``layout_for`` says what it is to the others.
+    With ``room`` every clip but noise and music is heard in one of the split's rooms ("rir").
 
     Raises:
-        KwsError: noise is asked for and the split has none.
+        KwsError: noise or a room is asked for and the split has none.
     """
     mine = [clip for clip in clips if clip.split == split]
     noise_paths = tuple(clip.path for clip in mine if clip.label == "noise") if noise_snr_db is not None else ()
     if noise_snr_db is not None:
         NoiseBed(noise_paths, noise_snr_db)  # refuses a split without noise before any work is done
+    room_paths = Rooms([clip.path for clip in mine if clip.label == "rir"]).paths if room else ()
     planned = []
-    for (label, kind, name), members in _group(mine, phrase).items():
+    for (label, kind, phrase, name), members in _group(mine, _several(phrases)).items():
         unmixed = label in ("noise", "music")  # the noise itself is heard as it is
-        paths, snr_db = ((), None) if unmixed else (noise_paths, noise_snr_db)
-        planned.append(Plan(f"{split}/{label}/{name}", label, kind, phrase, tuple(members), paths, snr_db, seed))
+        paths, snr_db, walls = ((), None, ()) if unmixed else (noise_paths, noise_snr_db, room_paths)
+        full_name = f"{split}/{label}/{name}"
+        planned.append(Plan(full_name, label, kind, phrase, tuple(members), paths, snr_db, seed, walls))
     return tuple(planned)
 
 
-def _group(clips: Sequence[Clip], phrase: str) -> dict[tuple[str, Kind, str], list[Clip]]:
-    groups: dict[tuple[str, Kind, str], list[Clip]] = {}
+def _several(phrases: str | Sequence[str]) -> tuple[str, ...]:
+    return (phrases,) if isinstance(phrases, str) else tuple(phrases)
+
+
+def _group(clips: Sequence[Clip], phrases: Sequence[str]) -> dict[tuple[str, Kind, str, str], list[Clip]]:
+    groups: dict[tuple[str, Kind, str, str], list[Clip]] = {}
     filled_s: dict[tuple[str, str], float] = {}
+    roles = {label: _role(label, phrases) for label in {clip.label for clip in clips}}
     for clip in clips:
-        kind = _kind(clip.label, phrase)
-        if kind is None:
+        role = roles[clip.label]
+        if role is None:
             continue
+        kind, phrase = role
         owner = clip.speaker if kind == "positive" else ""
         filled_s[clip.label, owner] = filled_s.get((clip.label, owner), 0.0) + clip.duration_s + _gap_s(kind)
         part = f"{int(filled_s[clip.label, owner] // STREAM_S):03d}"
-        groups.setdefault((clip.label, kind, f"{owner}/{part}" if owner else part), []).append(clip)
+        groups.setdefault((clip.label, kind, phrase, f"{owner}/{part}" if owner else part), []).append(clip)
     return groups
+
+
+def _role(label: str, phrases: Sequence[str]) -> tuple[Kind, str] | None:
+    """Return what a label is to the phrase that it is a positive of, else to the first that it is a negative of."""
+    kinds = {phrase: _kind(label, phrase) for phrase in phrases}
+    wanted: tuple[Kind, Kind] = ("positive", "negative")
+    return next(((kind, phrase) for kind in wanted for phrase in phrases if kinds[phrase] == kind), None)
 
 
 def _kind(label: str, phrase: str) -> Kind | None:
@@ -181,11 +205,14 @@ def build(plan: Plan, transcripts: Transcripts | None = None) -> Stream:
     gap = round(_gap_s(plan.kind) * SAMPLE_RATE_HZ)
     starts, total = _positions([len(clip) for clip in clips], gap)
     mix = rng.standard_normal(total, dtype=np.float32) * np.float32(32768.0 * 10.0 ** (DITHER_DBFS / 20.0))
+    rooms = Rooms(plan.room_paths) if plan.room_paths else None
     for start, clip in zip(starts, clips, strict=True):
-        mix[start : start + len(clip)] += _faded(clip)
+        sound = _faded(clip) if rooms is None else rooms.heard(_faded(clip), rng)[: total - start]
+        mix[start : start + len(sound)] += sound
     if plan.noise_snr_db is not None:
         bounds = [0, *(start - gap // 2 for start in starts[1:]), total]
         mix += NoiseBed(plan.noise_paths, plan.noise_snr_db).under(clips, bounds, rng)
+    if plan.noise_snr_db is not None or rooms is not None:
         mix *= np.float32(min(1.0, 32767.0 / max(1.0, float(np.abs(mix).max()))))  # louder than full scale: all down
     samples = np.clip(np.rint(mix), -32768, 32767).astype(np.int16)
     return Stream(_layout(plan, clips, starts, total, transcripts or {}), samples)
@@ -222,9 +249,26 @@ def _layout(
             word_start_s, word_end_s, estimated = word_times(clip, samples, plan.phrase)
             events.append(Event(clip.path, clip.speaker, start_s + word_start_s, start_s + word_end_s, estimated))
         else:
-            said = _said(clip, plan.phrase, length_s, transcripts)
-            ignored += [(start_s + since_s, start_s + until_s) for since_s, until_s in said]
+            there = said(clip, plan.phrase, length_s, transcripts)
+            ignored += [(start_s + since_s, start_s + until_s) for since_s, until_s in there]
     return Layout(plan.name, plan.label, total / SAMPLE_RATE_HZ, tuple(spans), tuple(events), tuple(ignored))
+
+
+def layout_for(plan: Plan, layout: Layout, phrase: str, transcripts: Transcripts) -> Layout | None:
+    """Return what a plan's stream holds for another phrase than the plan's: no events; None where it is not to be used.
+
+    Words of one phrase are something else to the other; where that one is said, too, detections do not count.
+    """
+    if phrase == plan.phrase:
+        return layout
+    if _kind(plan.label, phrase) is None:
+        return None
+    ignored = tuple(
+        (span.start_s + since_s, span.start_s + until_s)
+        for clip, span in zip(plan.clips, layout.spans, strict=True)
+        for since_s, until_s in said(clip, phrase, span.end_s - span.start_s, transcripts)
+    )
+    return replace(layout, events=(), ignored=ignored)
 
 
 def word_times(clip: Clip, samples: NDArray[np.int16], phrase: str) -> tuple[float, float, bool]:
@@ -249,10 +293,9 @@ def word_times(clip: Clip, samples: NDArray[np.int16], phrase: str) -> tuple[flo
     return *endpoints.estimate(samples), True
 
 
-def _said(clip: Clip, phrase: str, length_s: float, transcripts: Transcripts) -> list[tuple[float, float]]:
-    """Return the stretches of a negative clip in which, by its transcript, the phrase itself is said."""
+def said(clip: Clip, phrase: str, length_s: float, transcripts: Transcripts) -> list[tuple[float, float]]:
+    """Return the stretches of a negative clip in which, by its transcript, the phrase itself is said: seconds in it."""
     utterances = transcripts.get(clip.path, ())
-    said = [(one.start_s, min(one.end_s, length_s)) for one in utterances if contains(one.transcript, phrase)]
-    if not utterances and contains(clip.text, phrase):
-        said = [(0.0, length_s)]
-    return said
+    if not utterances:
+        return [(0.0, length_s)] if contains(clip.text, phrase) else []
+    return [(one.start_s, min(one.end_s, length_s)) for one in utterances if contains(one.transcript, phrase)]

@@ -1,6 +1,7 @@
 """What is said in a negative recording: to explain a false accept, and to leave out a phrase that is really there."""
 
 import csv
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,7 +37,7 @@ def read(manifest: Path) -> Transcripts:
     try:
         with path.open(newline="", encoding="utf-8") as file:
             for row in csv.DictReader(file):
-                clip = str((path.parent / row["path"]).absolute())
+                clip = os.path.abspath(path.parent / row["path"])
                 utterance = Utterance(float(row["start_s"]), float(row["end_s"]), row["transcript"] or "")
                 found.setdefault(clip, []).append(utterance)
     except (KeyError, TypeError, ValueError) as error:

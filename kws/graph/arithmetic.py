@@ -12,13 +12,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kws.frontend.config import LFBE_FRACTION_BITS
-from kws.graph.ir import Conv2D, Quant, QuantGraph
+from kws.graph.ir import Add, Conv2D, DepthwiseConv2D, Quant, QuantGraph
 
 INT8_MIN, INT8_MAX = -128, 127
+INT32_MAX = (1 << 31) - 1
 LARGEST_SHIFT = 30
 """Accumulators are int32: 1 shifted left by more than this overflows."""
 LARGEST_INPUT_SHIFT = 15
 """An int16 LFBE shifted left by up to this fits an int32."""
+ADD_LEFT_SHIFT = 20
+"""An addition's inputs are shifted left by this before they are scaled: |q - zero_point| is below 2^8, so it fits."""
 
 
 def quantize_multiplier(value: float) -> tuple[int, int]:
@@ -113,7 +116,7 @@ def float32_exact(scale: float) -> float:
         return float(np.float32(scale))
 
 
-def channel_multipliers(graph: QuantGraph, op: Conv2D) -> tuple[NDArray[np.int32], NDArray[np.int8]]:
+def channel_multipliers(graph: QuantGraph, op: Conv2D | DepthwiseConv2D) -> tuple[NDArray[np.int32], NDArray[np.int8]]:
     """Return a convolution's Q31 multipliers and shifts per output channel.
 
     The real multiplier is input scale * weight scale / output scale in float64, in this order, as in TensorFlow
@@ -134,6 +137,30 @@ def channel_multipliers(graph: QuantGraph, op: Conv2D) -> tuple[NDArray[np.int32
     return np.array(multipliers, np.int32), np.array(shifts, np.int8)
 
 
-def activation_range(op: Conv2D, quant: Quant) -> tuple[int, int]:
+def add_multipliers(graph: QuantGraph, op: Add) -> tuple[tuple[int, int], tuple[int, int], tuple[int, int]]:
+    """Return the Q31 multiplier and shift of an addition's first input, second input and output; no shift is positive.
+
+    With t twice the greater input scale they are input scale / t, each, and t / (2^20 * output scale) in float64, as in
+    TensorFlow Lite's and TensorFlow Lite Micro's ``add`` (``CalculateOpDataAdd``).
+
+    Raises:
+        ValueError: the output's scale is so small beside the inputs' that the last one is not below 1.
+    """
+    first, second = (graph.tensor(name).quant.scale for name in op.inputs)
+    output = graph.tensor(op.output).quant.scale
+    twice = 2.0 * max(first, second)
+    try:
+        scaled = quantize_multiplier(twice / (output * (1 << ADD_LEFT_SHIFT)))
+    except ValueError:
+        scaled = (0, 1)
+    if scaled[1] > 0:
+        raise ValueError(
+            f"the output's scale {output!r} is 2^{ADD_LEFT_SHIFT} times finer than the inputs' {max(first, second)!r}; "
+            "use a greater output scale"
+        )
+    return quantize_multiplier(first / twice), quantize_multiplier(second / twice), scaled
+
+
+def activation_range(op: Conv2D | DepthwiseConv2D | Add, quant: Quant) -> tuple[int, int]:
     """Return the least and greatest int8 value that an operator's fused activation lets through."""
     return (quant.zero_point if op.activation == "relu" else INT8_MIN), INT8_MAX

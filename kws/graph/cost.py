@@ -1,12 +1,10 @@
 """What a graph costs on a device: parameters, multiply-accumulates, bytes."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
-from kws.graph.ir import Concat, Conv2D, Op, QuantGraph, Reshape, Slice
+from kws.graph.ir import Conv2D, DepthwiseConv2D, Op, QuantGraph
 from kws.graph.plan import plan
 from kws.graph.records import records
 from kws.graph.wiring import size
@@ -30,7 +28,7 @@ class Cost:
 
 def cost(graph: QuantGraph) -> Cost:
     """Return the cost of a checked graph."""
-    counts = [_COUNTS[type(op)](graph, op) for op in graph.ops]
+    counts = [_counts(graph, op) for op in graph.ops]
     layout = plan(graph)
     constants = [value for record in records(graph, layout).ops for value in record.fields.values()]
     return Cost(
@@ -45,19 +43,12 @@ def cost(graph: QuantGraph) -> Cost:
 # ---- per operator: parameters, multiply-accumulates per step ----
 
 
-def _nothing(graph: QuantGraph, op: Op) -> tuple[int, int]:
-    return 0, 0
-
-
-def _conv2d(graph: QuantGraph, op: Conv2D) -> tuple[int, int]:
-    channels = len(op.weights)
-    positions = size(graph.tensor(op.output)) // channels
-    return op.weights.size + channels, positions * op.weights.size
-
-
-_COUNTS: dict[type[Op], Callable[[QuantGraph, Any], tuple[int, int]]] = {
-    Reshape: _nothing,
-    Concat: _nothing,
-    Slice: _nothing,
-    Conv2D: _conv2d,
-}
+def _counts(graph: QuantGraph, op: Op) -> tuple[int, int]:
+    """Only convolutions have parameters, and multiply; pools and additions are no multiply-accumulates."""
+    if isinstance(op, Conv2D):
+        positions = size(graph.tensor(op.output)) // len(op.weights)
+    elif isinstance(op, DepthwiseConv2D):
+        positions = size(graph.tensor(op.output)) // op.weights.shape[2]
+    else:
+        return 0, 0
+    return op.weights.size + op.bias.size, positions * op.weights.size

@@ -1,34 +1,27 @@
 """The interpreter: it defines what a quantized graph computes. Every other engine is compared with it by ``==``.
 
-An operator's kernel is one function in ``_KERNELS``. Kernels take and give arrays whose first axis is steps, so that
-many steps are computed at once wherever no operator needs its own earlier output; only cycles through states (for
-DeepKWS the two operators of its delay line) go step by step. The result is the same by construction: a step is a
-pure function of its inputs.
+An operator's arithmetic is its kernel in ``kws.graph.kernels``. Kernels take and give arrays whose first axis is
+steps, so that many steps are computed at once wherever no operator needs its own earlier output; only cycles through
+states (for DeepKWS the two operators of its delay line) go step by step. The result is the same by construction: a
+step is a pure function of its inputs.
 """
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
-from numpy.typing import NDArray
 
-from kws.graph.arithmetic import activation_range, channel_multipliers, clamp, requantize
 from kws.graph.check import check
-from kws.graph.ir import Concat, Conv2D, Op, QuantGraph, Reshape, Slice, State
+from kws.graph.ir import Op, QuantGraph, State
+from kws.graph.kernels import KERNELS, Array, KernelMaker
 from kws.graph.wiring import as_steps, by_name, inputs
 
-Array = NDArray[np.int8]
-Kernel = Callable[[list[Array]], Array]
-
 _CHUNK_STEPS = 512  # steps computed at once: bounds the memory
-_COLUMN_VALUES = 1 << 20  # float64 values of a convolution's columns at once: 8 MB
 
 
 class Interpreter:
     """A graph with its states.
 
-    >>> from kws.graph.ir import Quant, Tensor
+    >>> from kws.graph.ir import Concat, Quant, Tensor
     >>> frame, pair = Tensor("frame", (1, 2), Quant(0.5, -3)), Tensor("pair", (2, 2), Quant(0.5, -3))
     >>> last = Tensor("last", (1, 2), Quant(0.5, -3))
     >>> join = Concat(("last", "frame"), "pair")
@@ -38,12 +31,14 @@ class Interpreter:
            [ 1,  2,  3,  4]], dtype=int8)
     """
 
-    def __init__(self, graph: QuantGraph) -> None:
-        """Check the graph (``GraphError``) and start from its initial state."""
+    def __init__(self, graph: QuantGraph, kernels: Mapping[type[Op], KernelMaker] = KERNELS) -> None:
+        """Check the graph (``GraphError``) and start from its initial state; ``kernels`` other than the definition's
+        show what another arithmetic comes to.
+        """
         check(graph)
         self.graph = graph
         self._tensors = by_name(graph)
-        self._kernels = {op.output: _KERNELS[type(op)](graph, op) for op in graph.ops}
+        self._kernels = {op.output: kernels[type(op)](graph, op) for op in graph.ops}
         self._groups = _groups(graph)
         self.reset()
 
@@ -120,62 +115,3 @@ def _groups(graph: QuantGraph) -> list[tuple[tuple[State, ...], tuple[Op, ...]]]
         ops = tuple(node for node in map(nodes.__getitem__, members) if not isinstance(node, State))
         groups.append((states, ops))
     return groups
-
-
-# ---- a kernel per operator: arrays [steps, *shape] in and out ----
-
-
-def _reshape(graph: QuantGraph, op: Reshape) -> Kernel:
-    shape = graph.tensor(op.output).shape
-    return lambda sources: sources[0].reshape(-1, *shape)
-
-
-def _concat(graph: QuantGraph, op: Concat) -> Kernel:
-    return lambda sources: np.concatenate(sources, axis=1)
-
-
-def _slice(graph: QuantGraph, op: Slice) -> Kernel:
-    rows = slice(op.begin, op.begin + graph.tensor(op.output).shape[0])
-    return lambda sources: sources[0][:, rows]
-
-
-def _conv2d(graph: QuantGraph, op: Conv2D) -> Kernel:
-    source, output = graph.tensor(op.input), graph.tensor(op.output)
-    multipliers, shifts = channel_multipliers(graph, op)
-    minimum, maximum = activation_range(op, output.quant)
-    # Dot products in float64 are exact: every partial sum is a whole number below 2^31, far below 2^53.
-    weights = op.weights.reshape(len(op.weights), -1).T.astype(np.float64)
-
-    def convolve(steps: Array) -> Array:
-        columns = _columns(steps, op).astype(np.float64) - source.quant.zero_point
-        sums = (columns @ weights).astype(np.int64) + op.bias
-        scaled = requantize(sums, multipliers, shifts) + output.quant.zero_point
-        return clamp(scaled, minimum, maximum).reshape(-1, *output.shape)
-
-    values_per_step = output.shape[0] * output.shape[1] * len(weights)
-    block = max(1, _COLUMN_VALUES // values_per_step)
-
-    def kernel(sources: list[Array]) -> Array:
-        steps = sources[0]
-        if len(steps) <= block:
-            return convolve(steps)
-        return np.concatenate([convolve(steps[start : start + block]) for start in range(0, len(steps), block)])
-
-    return kernel
-
-
-def _columns(steps: Array, op: Conv2D) -> Array:
-    """Return what lies under the kernel: [steps, time, frequency, in] -> [steps * positions, kernel values]."""
-    _, kernel_time, kernel_frequency, depth = op.weights.shape
-    windows = sliding_window_view(steps, (kernel_time, kernel_frequency), axis=(1, 2))
-    strided = windows[:, :: op.stride_time, :: op.stride_frequency]  # [steps, time, frequency, in, kernel, kernel]
-    columns: Array = strided.transpose(0, 1, 2, 4, 5, 3).reshape(-1, kernel_time * kernel_frequency * depth)
-    return columns
-
-
-_KERNELS: dict[type[Op], Callable[[QuantGraph, Any], Kernel]] = {
-    Reshape: _reshape,
-    Concat: _concat,
-    Slice: _slice,
-    Conv2D: _conv2d,
-}

@@ -84,7 +84,75 @@ class Conv2D:
     activation: Activation = "none"
 
 
-Op = Reshape | Concat | Slice | Conv2D
+@dataclass(frozen=True, eq=False)
+class DepthwiseConv2D:
+    """Valid convolution of each channel by itself, per channel weight scales, fused activation.
+
+    Input [time, frequency, channels], weights [kernel_time, kernel_frequency, channels] int8 in -127..127,
+    weight_scales [channels] float32, bias [channels] int32 at scale input.scale * weight_scales. With ``dilation_time``
+    d the kernel's rows are d input rows apart, so that it spans (kernel_time - 1) * d + 1 rows.
+    """
+
+    input: str
+    output: str
+    weights: NDArray[np.int8]
+    weight_scales: NDArray[np.float32]
+    bias: NDArray[np.int32]
+    stride_time: int = 1
+    stride_frequency: int = 1
+    dilation_time: int = 1
+    activation: Activation = "none"
+
+
+@dataclass(frozen=True)
+class Pad:
+    """``before`` and ``after`` more positions of the frequency axis, at the zero point; the quantization stays."""
+
+    input: str
+    output: str
+    before: int
+    after: int
+
+
+@dataclass(frozen=True)
+class Add:
+    """The sum of two maps of one shape, rescaled to the output's quantization as TFLite does it (left shift 20).
+
+    The second input may have a single frequency position, which is then added to all of the first's.
+    """
+
+    inputs: tuple[str, str]
+    output: str
+    activation: Activation = "none"
+
+
+@dataclass(frozen=True)
+class MaxPool2D:
+    """The largest value of each window of ``window_time`` x ``window_frequency``; the stride is the window, floor.
+
+    The quantization stays.
+    """
+
+    input: str
+    output: str
+    window_time: int
+    window_frequency: int
+
+
+@dataclass(frozen=True)
+class AveragePool2D:
+    """The mean of each window, rounded half away from zero on the int8 values; the stride is the window, floor.
+
+    The quantization stays.
+    """
+
+    input: str
+    output: str
+    window_time: int
+    window_frequency: int
+
+
+Op = Reshape | Concat | Slice | Conv2D | DepthwiseConv2D | Pad | Add | MaxPool2D | AveragePool2D
 
 
 @dataclass(frozen=True, eq=False)

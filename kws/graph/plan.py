@@ -3,20 +3,25 @@
 Persistent buffers (those that hold a state) come first, then scratch, whose bytes are used again when the tensors in
 them are no longer needed. Reshapes and slices are views of their input. A concatenation's inputs are written
 straight into their rows of its output where they can be, states included: DeepKWS's delay line and its window share
-1640 bytes, and the end of a step is one move within them.
+1640 bytes, and the end of a step is one move within them. Operators that treat each channel by itself write over an
+input that nobody reads after them.
 
 The plan of a graph is always the same.
 """
 
 from dataclasses import dataclass
 
-from kws.graph.ir import Concat, Op, QuantGraph, Reshape, Slice
+from kws.graph.ir import Add, AveragePool2D, Concat, DepthwiseConv2D, MaxPool2D, Op, QuantGraph, Reshape, Slice
 from kws.graph.wiring import by_name, inputs, row_bytes, size
 
 ALIGNMENT = 4
 """Every buffer starts at a multiple of this many bytes (a tensor inside another may not)."""
 
 _INPUT_TIME = -1
+
+_IN_PLACE = DepthwiseConv2D | Add | MaxPool2D | AveragePool2D
+"""They give position i, channel by channel, from the same channel of positions i and later of an input that is as
+large or larger: in ascending order no byte is written that is still to be read."""
 
 Key = str | int
 """A buffer: the name of the tensor that is as large as it, or the number of a temporary copy."""
@@ -56,9 +61,11 @@ def plan(graph: QuantGraph) -> Plan:
         layout.add(op)
     output = layout.keep_output()
     layout.hand_over_states()
+    layout.write_over_inputs(output)
     starts, persistent_bytes, arena_bytes = layout.allocate(output)
 
     def offset(region: _Region) -> int:
+        region = layout.settled(region)
         return starts[region.key] + region.begin
 
     instructions = tuple(
@@ -97,6 +104,7 @@ class _Layout:
         self.parents: dict[str, tuple[str, int]] = {}  # a tensor inside another one, at this byte
         self.steps: list[_Move | Op] = []
         self.temporaries: list[int] = []  # sizes of the temporary copies
+        self.merged: dict[Key, _Region] = {}  # a buffer that lies on this region of an earlier one
         self._place_all()
 
     def region(self, name: str) -> _Region:
@@ -105,7 +113,14 @@ class _Layout:
         while buffer in self.parents:
             buffer, shift = self.parents[buffer]
             begin += shift
-        return _Region(buffer, begin, size(self.tensors[name]))
+        return self.settled(_Region(buffer, begin, size(self.tensors[name])))
+
+    def settled(self, region: _Region) -> _Region:
+        """Return where a region lies now that buffers were merged."""
+        while region.key in self.merged:
+            place = self.merged[region.key]
+            region = _Region(place.key, place.begin + region.begin, region.bytes)
+        return region
 
     def _place_all(self) -> None:
         for op in self.graph.ops:
@@ -171,13 +186,32 @@ class _Layout:
         for source, target in moves:
             self.move(source, target)
 
+    def write_over_inputs(self, output: _Region) -> None:
+        """Let operators that can write to the bytes of an input, where these are not needed any more."""
+        holders = self._state_holders()
+        for time, op in enumerate(self.steps):
+            if not isinstance(op, _IN_PLACE) or self.region(op.output).key != op.output:
+                continue
+            lifetimes = self._lifetimes(output)
+            read = [self.region(name) for name in inputs(op)]
+            for source in read:
+                place = _Region(source.key, source.begin, size(self.tensors[op.output]))
+                last_use = lifetimes[source.key][1] == time and source.key not in holders
+                shifted = any(other.overlaps(place) and other != place for other in read if other is not source)
+                if last_use and place.bytes <= source.bytes and not shifted:
+                    self.merged[op.output] = place
+                    break
+
+    def _state_holders(self) -> set[Key]:
+        return {self.region(state.read).key for state in self.graph.states}
+
     def allocate(self, output: _Region) -> tuple[dict[Key, int], int, int]:
         """Return every buffer's offset, the persistent bytes and the arena's bytes."""
-        roots = [name for name in self.tensors if name not in self.parents]
+        roots = [name for name in self.tensors if name not in self.parents and name not in self.merged]
         sizes: dict[Key, int] = {name: size(self.tensors[name]) for name in roots}
         sizes.update(enumerate(self.temporaries))
         lifetimes = self._lifetimes(output)
-        holders = {self.region(state.read).key for state in self.graph.states}
+        holders = self._state_holders()
         starts: dict[Key, int] = {}
         persistent_bytes = 0
         for key in sizes:
@@ -201,6 +235,7 @@ class _Layout:
         lifetimes: dict[Key, tuple[int, int]] = {}
 
         def touch(region: _Region, time: int) -> None:
+            region = self.settled(region)
             first, last = lifetimes.get(region.key, (time, time))
             lifetimes[region.key] = (min(first, time), max(last, time))
 

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kws.graph.arithmetic import activation_range, channel_multipliers, feature_multiplier
-from kws.graph.ir import Conv2D, Op, QuantGraph
+from kws.graph.arithmetic import activation_range, add_multipliers, channel_multipliers, feature_multiplier
+from kws.graph.ir import Add, AveragePool2D, Conv2D, DepthwiseConv2D, MaxPool2D, Op, Pad, QuantGraph
 from kws.graph.plan import Copy, Plan
 from kws.graph.wiring import row_bytes, size
 
@@ -96,9 +96,6 @@ def _conv2d(graph: QuantGraph, plan: Plan, op: Conv2D) -> Record:
     # A kernel as wide as the input covers one contiguous run of it, else one per time step.
     whole = kernel_frequency == source.shape[1]
     runs, run_bytes = (1, kernel_time * row) if whole else (kernel_time, kernel_frequency * depth)
-    multipliers, shifts = channel_multipliers(graph, op)
-    minimum, maximum = activation_range(op, output.quant)
-    # sum(w * (q - zero_point)) + bias = sum(w * q) + (bias - zero_point * sum(w)): exact, there being no padding.
     weight_sums = op.weights.reshape(channels, -1).sum(axis=1, dtype=np.int64)
     fields: dict[str, Value] = {
         "input": plan.offsets[op.input],
@@ -111,15 +108,106 @@ def _conv2d(graph: QuantGraph, plan: Plan, op: Conv2D) -> Record:
         "runs": runs,
         "run_bytes": run_bytes,
         "run_step": run_bytes if whole else row,
-        "output_zero_point": output.quant.zero_point,
-        "output_minimum": minimum,
-        "output_maximum": maximum,
+    }
+    return Record("kws_conv2d_t", "KWS_OP_CONV2D", fields | _output(graph, op) | _constants(graph, op, weight_sums))
+
+
+def _depthwise_conv2d(graph: QuantGraph, plan: Plan, op: DepthwiseConv2D) -> Record:
+    source, output = graph.tensor(op.input), graph.tensor(op.output)
+    kernel_time, kernel_frequency, channels = op.weights.shape
+    fields: dict[str, Value] = {
+        "input": plan.offsets[op.input],
+        "output": plan.offsets[op.output],
+        "output_time": output.shape[0],
+        "output_frequency": output.shape[1],
+        "channels": channels,
+        "step_time": op.stride_time * row_bytes(source),
+        "step_frequency": op.stride_frequency * channels,
+        "kernel_time": kernel_time,
+        "kernel_frequency": kernel_frequency,
+        "kernel_step": op.dilation_time * row_bytes(source),
+    }
+    weight_sums = op.weights.sum(axis=(0, 1), dtype=np.int64)
+    fields |= _output(graph, op) | _constants(graph, op, weight_sums)
+    return Record("kws_depthwise_conv2d_t", "KWS_OP_DEPTHWISE_CONV2D", fields)
+
+
+def _output(graph: QuantGraph, op: Conv2D | DepthwiseConv2D | Add) -> dict[str, Value]:
+    quant = graph.tensor(op.output).quant
+    minimum, maximum = activation_range(op, quant)
+    return {"output_zero_point": quant.zero_point, "output_minimum": minimum, "output_maximum": maximum}
+
+
+def _constants(graph: QuantGraph, op: Conv2D | DepthwiseConv2D, weight_sums: NDArray[np.int64]) -> dict[str, Value]:
+    multipliers, shifts = channel_multipliers(graph, op)
+    # sum(w * (q - zero_point)) + bias = sum(w * q) + (bias - zero_point * sum(w)): exact, there being no padding.
+    bias = op.bias - graph.tensor(op.input).quant.zero_point * weight_sums
+    return {
         "weights": np.ascontiguousarray(op.weights).reshape(-1),
-        "bias": (op.bias - source.quant.zero_point * weight_sums).astype(np.int32),
+        "bias": bias.astype(np.int32),
         "multipliers": multipliers,
         "shifts": shifts,
     }
-    return Record("kws_conv2d_t", "KWS_OP_CONV2D", fields)
 
 
-_STRUCTS: dict[type[Copy | Op], Callable[[QuantGraph, Plan, Any], Record]] = {Copy: _copy, Conv2D: _conv2d}
+def _pad(graph: QuantGraph, plan: Plan, op: Pad) -> Record:
+    source = graph.tensor(op.input)
+    channels = source.shape[2]
+    fields: dict[str, Value] = {
+        "input": plan.offsets[op.input],
+        "output": plan.offsets[op.output],
+        "rows": source.shape[0],
+        "row_bytes": row_bytes(source),
+        "before_bytes": op.before * channels,
+        "after_bytes": op.after * channels,
+        "zero_point": source.quant.zero_point,
+    }
+    return Record("kws_pad_t", "KWS_OP_PAD", fields)
+
+
+def _add(graph: QuantGraph, plan: Plan, op: Add) -> Record:
+    first, second = (graph.tensor(name) for name in op.inputs)
+    # One run of all values where both have one shape, else a run per position of the first.
+    broadcast = first.shape != second.shape
+    rows, repeats, values = first.shape if broadcast else (1, 1, size(first))
+    fields: dict[str, Value] = {
+        "first": plan.offsets[op.inputs[0]],
+        "second": plan.offsets[op.inputs[1]],
+        "output": plan.offsets[op.output],
+        "rows": rows,
+        "repeats": repeats,
+        "values": values,
+        "first_zero_point": first.quant.zero_point,
+        "second_zero_point": second.quant.zero_point,
+    }
+    names = ("first", "second", "output")
+    for name, (multiplier, shift) in zip(names, add_multipliers(graph, op), strict=True):
+        fields |= {f"{name}_multiplier": multiplier, f"{name}_shift": shift}
+    return Record("kws_add_t", "KWS_OP_ADD", fields | _output(graph, op))
+
+
+def _pool2d(graph: QuantGraph, plan: Plan, op: MaxPool2D | AveragePool2D) -> Record:
+    source, output = graph.tensor(op.input), graph.tensor(op.output)
+    fields: dict[str, Value] = {
+        "input": plan.offsets[op.input],
+        "output": plan.offsets[op.output],
+        "output_time": output.shape[0],
+        "output_frequency": output.shape[1],
+        "channels": output.shape[2],
+        "window_time": op.window_time,
+        "window_frequency": op.window_frequency,
+        "row_bytes": row_bytes(source),
+    }
+    kind = "KWS_OP_MAX_POOL2D" if isinstance(op, MaxPool2D) else "KWS_OP_AVERAGE_POOL2D"
+    return Record("kws_pool2d_t", kind, fields)
+
+
+_STRUCTS: dict[type[Copy | Op], Callable[[QuantGraph, Plan, Any], Record]] = {
+    Copy: _copy,
+    Conv2D: _conv2d,
+    DepthwiseConv2D: _depthwise_conv2d,
+    Pad: _pad,
+    Add: _add,
+    MaxPool2D: _pool2d,
+    AveragePool2D: _pool2d,
+}

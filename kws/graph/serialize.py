@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from kws import config
 from kws.errors import KwsError
 from kws.graph.check import GraphError, check
-from kws.graph.ir import Concat, Conv2D, Op, QuantGraph, Reshape, Slice, State, Tensor
+from kws.graph.ir import Op, QuantGraph, State, Tensor
 
-_OPS: dict[str, type[Op]] = {cls.__name__: cls for cls in (Reshape, Concat, Slice, Conv2D)}
+_OPS: dict[str, type[Op]] = {cls.__name__: cls for cls in typing.get_args(Op)}
 
 
 def to_data(graph: QuantGraph) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:

@@ -5,12 +5,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kws.graph.ir import Concat, Op, QuantGraph, Tensor
+from kws.graph.ir import Add, Concat, Op, QuantGraph, Tensor
 
 
 def inputs(op: Op) -> tuple[str, ...]:
     """Return the names of the tensors that an operator reads, in order."""
-    return op.inputs if isinstance(op, Concat) else (op.input,)
+    return op.inputs if isinstance(op, Concat | Add) else (op.input,)
 
 
 def by_name(graph: QuantGraph) -> dict[str, Tensor]:

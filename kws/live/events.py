@@ -9,15 +9,15 @@ from typing import ClassVar, Protocol, TextIO
 
 @dataclass(frozen=True)
 class Listening:
-    """The device is open. ``threshold`` is 0..1, or above 1 for a detector that never fires."""
+    """The device is open. ``thresholds``, one per phrase, are 0..1, or above 1 for what never fires."""
 
     event: ClassVar[str] = "listening"
-    phrase: str
+    phrases: tuple[str, ...]
     device: str
     rate_hz: int
     channels: int
     engine: str
-    threshold: float
+    thresholds: tuple[float, ...]
 
 
 @dataclass(frozen=True)
@@ -34,12 +34,16 @@ class Heard:
 
 @dataclass(frozen=True)
 class Level:
-    """The loudness of the last moments in dBFS (RMS; 0 is a full-scale square wave) and the highest score in them."""
+    """The loudness of the last moments in dBFS (RMS; 0 is a full-scale square wave) and the highest score in them.
+
+    Of several phrases the score is that of ``phrase``, which came closest to its threshold.
+    """
 
     event: ClassVar[str] = "level"
     time_s: float
     dbfs: float
     score: float
+    phrase: str
 
 
 @dataclass(frozen=True)
@@ -62,6 +66,9 @@ class Summary:
     latency_ms_median: float | None
     latency_ms_max: float | None
 
+
+NAMED_PHRASES = 8
+"""As many phrases are named where listening begins."""
 
 Event = Listening | Heard | Level | Overflow | Summary
 
@@ -135,7 +142,7 @@ def sentence(event: Event) -> str:
     match event:
         case Listening():
             rate = f"{event.rate_hz / 1000:g} kHz"
-            return f"listening for {event.phrase!r} on {event.device} ({rate}); press Ctrl+C to stop"
+            return f"listening for {_listed(event.phrases)} on {event.device} ({rate}); press Ctrl+C to stop"
         case Heard():
             return f"{event.at[11:19]}  {event.phrase}  score {event.score:.3f}  at {event.time_s:.2f} s"
         case Level():
@@ -144,6 +151,11 @@ def sentence(event: Event) -> str:
             return f"this machine is too slow: {event.lost_s:.2f} s of sound lost so far"
         case Summary():
             return _summary_sentence(event)
+
+
+def _listed(phrases: tuple[str, ...]) -> str:
+    more = len(phrases) - NAMED_PHRASES
+    return ", ".join(map(repr, phrases[:NAMED_PHRASES])) + (f" and {more} more" if more > 0 else "")
 
 
 def _summary_sentence(event: Summary) -> str:

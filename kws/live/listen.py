@@ -16,7 +16,7 @@ from rich.console import Console
 
 from kws.audio import SAMPLE_RATE_HZ
 from kws.detect import SCORE_ONE, Detection
-from kws.detect_files import threshold_q15
+from kws.detect_files import thresholds_q15
 from kws.engine import make_engine
 from kws.live.events import Heard, JsonLines, Level, Listening, Overflow, PlainLines, Summary, View, wall_clock
 from kws.live.microphone import Block, Microphone
@@ -46,21 +46,21 @@ def listen(
     Raises:
         KwsError: there is no such device, it is busy or disappears (see ``kws.live.microphone``).
     """
-    limit_q15 = threshold_q15(model, threshold)
-    pipeline = Pipeline(model, engine, limit_q15)
+    limits_q15 = thresholds_q15(model, threshold)
+    pipeline = Pipeline(model, engine, None if threshold is None else limits_q15[0])
     with Microphone(device) as microphone, _until_signal(microphone.stop):
         with make_view(sys.stdout if out is None else out, as_json, levels) as view:
             view.show(
                 Listening(
-                    phrase=model.detector.phrase,
+                    phrases=model.detector.phrases,
                     device=microphone.name,
                     rate_hz=microphone.rate_hz,
                     channels=microphone.channels,
                     engine=make_engine(model.graph, engine).name,  # "auto" says little in a log
-                    threshold=round(limit_q15 / SCORE_ONE, 6),
+                    thresholds=tuple(round(limit / SCORE_ONE, 6) for limit in limits_q15),
                 )
             )
-            session = _Session(pipeline, view, seconds)
+            session = _Session(pipeline, view, seconds, _Meter(model.detector.phrases, limits_q15))
             for block in microphone.blocks():
                 session.take(block, microphone.overflow_s)
                 if session.finished:
@@ -82,14 +82,14 @@ def make_view(out: TextIO, as_json: bool, levels: bool) -> View:
 class _Session:
     """What has been heard so far: counts samples, detections, latencies, levels."""
 
-    def __init__(self, pipeline: Pipeline, view: View, seconds: float | None) -> None:
+    def __init__(self, pipeline: Pipeline, view: View, seconds: float | None, meter: "_Meter") -> None:
         self._pipeline = pipeline
         self._view = view
         self._left = sys.maxsize if seconds is None else round(seconds * SAMPLE_RATE_HZ)
         self._heard = 0
         self._lost_s = 0.0
         self._latencies_ms: list[float] = []
-        self._meter = _Meter()
+        self._meter = meter
 
     @property
     def finished(self) -> bool:
@@ -143,10 +143,12 @@ class _Session:
 
 
 class _Meter:
-    """Energy and highest score since the last reading."""
+    """Energy and highest scores since the last reading."""
 
-    def __init__(self) -> None:
-        self._samples, self._energy, self._score = 0, 0.0, 0
+    def __init__(self, phrases: tuple[str, ...], limits_q15: tuple[int, ...]) -> None:
+        self._phrases, self._limits = phrases, np.array(limits_q15)
+        self._samples, self._energy = 0, 0.0
+        self._scores = np.zeros(len(phrases), np.int64)
 
     @property
     def seconds(self) -> float:
@@ -156,11 +158,18 @@ class _Meter:
     def take(self, samples: NDArray[np.int16], scores: NDArray[np.int32]) -> None:
         self._samples += len(samples)
         self._energy += float(np.square(samples.astype(np.float64)).sum())
-        self._score = max(self._score, int(scores.max(initial=0)))
+        self._scores = np.maximum(self._scores, scores.max(axis=0, initial=0))
 
     def read(self, time_s: float) -> Level:
-        level = Level(time_s, round(dbfs(self._energy / self._samples), 1), round(self._score / SCORE_ONE, 6))
-        self._samples, self._energy, self._score = 0, 0.0, 0
+        closest = int(np.argmax(self._scores - self._limits))
+        level = Level(
+            time_s=time_s,
+            dbfs=round(dbfs(self._energy / self._samples), 1),
+            score=round(int(self._scores[closest]) / SCORE_ONE, 6),
+            phrase=self._phrases[closest],
+        )
+        self._samples, self._energy = 0, 0.0
+        self._scores[:] = 0
         return level
 
 

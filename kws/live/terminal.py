@@ -20,7 +20,7 @@ class Terminal:
 
     def __init__(self, console: Console) -> None:
         self._console = console
-        self._threshold = 1.0
+        self._thresholds: dict[str, float] = {}
         self._live = Live(console=console, auto_refresh=False, transient=True)
 
     def __enter__(self) -> "Terminal":
@@ -33,23 +33,26 @@ class Terminal:
     def show(self, event: Event) -> None:
         """Move the bars for a level; print everything else above them."""
         if isinstance(event, Level):
-            self._live.update(bars(event, self._threshold), refresh=True)
+            name = event.phrase if len(self._thresholds) > 1 else ""
+            self._live.update(bars(event, self._thresholds.get(event.phrase, 1.0), name), refresh=True)
             return
         if isinstance(event, Listening):
-            self._threshold = event.threshold
+            self._thresholds = dict(zip(event.phrases, event.thresholds, strict=True))
         style = "bold green" if isinstance(event, Heard) else ""
         self._console.print(Text(sentence(event), style=style))
 
 
-def bars(level: Level, threshold: float) -> RenderableType:
-    """Return the level meter and the score bar; the threshold is a mark on the score bar."""
+def bars(level: Level, threshold: float, phrase: str = "") -> RenderableType:
+    """Return the level meter and the score bar, and whose score it is; the threshold is a mark on the score bar."""
     loudness = (level.dbfs - QUIETEST_DBFS) / -QUIETEST_DBFS
     level_style = "red" if level.dbfs > _LOUD_DBFS else "cyan"
     score_style = "green" if level.score >= threshold else "yellow"
     return Group(
         Text.assemble("level ", (bar(loudness), level_style), f" {max(level.dbfs, QUIETEST_DBFS):6.1f} dBFS"),
         Text.assemble(
-            "score ", (bar(level.score, threshold), score_style), f" {level.score:6.3f}  threshold {threshold:.3f}"
+            "score ",
+            (bar(level.score, threshold), score_style),
+            f" {level.score:6.3f}  threshold {threshold:.3f}  {phrase}",
         ),
     )
 

@@ -21,6 +21,7 @@ class Streaming(nn.Module):
         latency: how many input frames later than its own an output is given. Nothing later than its input is seen:
             a module that looks ahead gives its output late.
         receptive_field: input frames that one output depends on.
+        macs: multiply-accumulates per output frame when streaming, with norms folded into the weights before them.
 
     A layer without memory declares nothing and overrides ``step`` alone.
     """
@@ -28,6 +29,7 @@ class Streaming(nn.Module):
     stride: int = 1
     latency: int = 0
     receptive_field: int = 1
+    macs: int = 0
 
     def initial_state(self, batch: int) -> StreamState:
         """Return the state before the first frame, on the parameters' device: zeros, which is digital silence."""

@@ -1,14 +1,16 @@
-"""The training loop: AdamW, warm-up and cosine, examples drawn by threads, the best state on held-out voices kept.
+"""The training loop: batches in, updates, looks at held-out streams, checkpoints; the best state is kept.
 
-Nothing depends on the clock: step n takes batch n and the learning rate of step n, so that a resumed run gives the
-weights of an uninterrupted one, bit for bit on the same machine and number of threads.
+Nothing depends on the clock but when a checkpoint is written: step n takes batch n and the learning rate of step n, so
+that a run taken up again gives the weights of an uninterrupted one, bit for bit on the same machine and number of
+threads.
 """
 
-import math
+import contextlib
 import os
+import sys
 import time
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,162 +18,226 @@ import torch
 from torch import Tensor
 
 from kws.compress.calibrate import quantized_input
-from kws.data.dataset import Batch, Dataset, Prefetch
-from kws.detect import DetectorConfig
-from kws.errors import KwsError
+from kws.data.dataset import Batch, BatchDataset, Prefetch
 from kws.models.layers import FeatureNorm, Sequential
-from kws.progress import bar
+from kws.progress import Advance
 from kws.recipe import TrainConfig
-from kws.train import checkpoint
-from kws.train.held_out import Trial, trial
-from kws.train.loss import frame_loss, targets
+from kws.train import checkpoint, reuse
+from kws.train.distributed import Ranks
+from kws.train.labels import Labeller
+from kws.train.lessons import PhoneLesson
+from kws.train.logs import Logs, Meter
+from kws.train.selection import HeldOut, Trial
+from kws.train.stopping import StopRequest
+from kws.train.update import Update, Updater
 
 NORM_BATCHES = 8
-GRADIENT_NORM_AT_MOST = 5.0
 
 
 @dataclass(frozen=True)
 class Fit:
-    """How a run went: every look at the held-out clips, which was best, and the share of time spent waiting."""
+    """How a run went: every look at the held-out streams, the best of them, and how fast it was in its last part."""
 
     trials: tuple[Trial, ...]
     best: Trial
     seconds: float
     waited_share: float
+    examples_per_s: float
 
 
 @dataclass(frozen=True, eq=False)
 class Task:
-    """What is trained on what: the examples, held-out batches, and how they are judged."""
+    """What is trained on what: the examples, how they are labelled, and how states are judged.
 
-    examples: Dataset
-    held_out: Sequence[Batch]
-    detector: DetectorConfig
-    step_ms: int
-    edge_frames: int
+    ``held_out`` is None in all processes but the first. ``logs`` is TensorBoard's directory, or None for no logs. The
+    model also learns ``phones``, and from ``teacher``, where there is one.
+    """
+
+    examples: BatchDataset
+    labeller: Labeller
+    held_out: HeldOut | None
     identity: str
     checkpoint: Path
+    logs: Path | None = None
+    phones: PhoneLesson | None = None
+    teacher: Sequential | None = None
+    seed: int = 0
 
 
 class Trainer:
     """One training run that can be stopped after any step and taken up again from its last checkpoint."""
 
-    def __init__(self, model: Sequential, config: TrainConfig, task: Task, resume: bool = True) -> None:
-        self.model, self.config, self.task = model, config, task
-        self.optimizer = torch.optim.AdamW(
-            model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
-        )
-        self.step = 0
+    def __init__(
+        self, model: Sequential, config: TrainConfig, task: Task, resume: bool = True, ranks: Ranks | None = None
+    ) -> None:
+        self.config, self.task, self.ranks = config, task, ranks or Ranks()
+        self.part = self.ranks.part(config.batch_clips)
+        self.workers, threads = shares(config)
+        torch.set_num_threads(threads)
+        self.updater = Updater(model, task.labeller, config, self.ranks, task.phones, task.teacher)
         self.trials: list[Trial] = []
         self.best_state: dict[str, Tensor] = {}
-        workers, threads = shares(config)
-        self.workers = workers
-        torch.set_num_threads(threads)
-        state = checkpoint.load(task.checkpoint, task.identity) if resume else None
-        if state is None:
-            self._set_norm()
-        else:
-            self._restore(state)
+        self._written_s = time.monotonic()
+        self._resume(resume)
+
+    @property
+    def step(self) -> int:
+        """How many steps have been taken."""
+        return self.updater.step
 
     def fit(self, until: int | None = None) -> Fit:
         """Train up to step ``until`` (default: all), then put the best state into the model.
+
+        On SIGINT or SIGTERM the step is finished and a checkpoint written before the signal takes effect.
 
         Raises:
             KwsError: the loss is no longer a number, or a checkpoint cannot be written.
         """
         last = min(until or self.config.steps, self.config.steps)
-        prefetch = Prefetch(self.task.examples, self.config.batch_clips, self.step, last, self.workers)
-        began = time.perf_counter()
-        with bar("Training", last) as advance:
-            if self.step:  # taken up again from a checkpoint
-                advance(self.step, note=f"resumed at step {self.step}")
-            for batch in prefetch:
-                loss = self._train_step(batch)
-                advance(note=self._note(loss))
-                if self.step % self._trial_every() == 0 or self.step == self.config.steps:
-                    self._try_out()
+        began, meter = time.perf_counter(), Meter()
+        if self.step < last:
+            with StopRequest() as stop, self._logs() as logs, self.ranks.bar("Training", last) as advance:
+                self._run(last, meter, stop, logs, advance)
         seconds = time.perf_counter() - began
-        if not self.trials:  # stopped before the first look
+        if self.ranks.first and not self.trials:  # stopped before the first look
             self._try_out()
-        self.model.load_state_dict(self.best_state)
-        return Fit(tuple(self.trials), self.best(), seconds, prefetch.waited_s / max(seconds, 1e-9))
+        self.trials, self.best_state = self.ranks.share((self.trials, self.best_state))
+        self.updater.model.load_state_dict(self.best_state)
+        if self.ranks.first and meter.examples:
+            print(f"Training: {meter.text()}", file=sys.stderr)
+        return Fit(tuple(self.trials), self.best(), seconds, meter.waited_share, meter.examples_per_s)
 
     def best(self) -> Trial:
         """Return the best look so far: fewest mean false rejects, then the least loss."""
         return min(self.trials, key=Trial.key)
 
-    def _train_step(self, batch: Batch) -> float:
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.config.learning_rate * schedule(self.step, self.config)
-        self.model.train()
-        self.optimizer.zero_grad(set_to_none=True)
-        every = self.config.frame_step
-        phase = self.step % every
-        wanted = targets(batch.labels, self.model.latency, self.task.edge_frames)[:, phase::every]
-        logits = self.model.sampled(quantized_input(batch.features), every, phase)
-        loss = frame_loss(logits, wanted, self.config.keyword_weight)
-        if not math.isfinite(loss.item()):
-            raise KwsError(f"the loss is not a number at step {self.step}; lower train.learning_rate in the recipe")
-        loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
-        torch.nn.utils.clip_grad_norm_(self.model.parameters(), GRADIENT_NORM_AT_MOST)
-        self.optimizer.step()
-        self.step += 1
-        return loss.item()
+    def _run(self, last: int, meter: Meter, stop: StopRequest, logs: Logs, advance: Advance) -> None:
+        ranks = self.ranks
+        if self.step:  # taken up again from a checkpoint
+            advance(self.step, note=f"resumed at step {self.step}")
+        waited = Waited()
+        for batch in self._batches(self.step, last, waited):
+            done = self.updater.update(batch, stop.wanted)
+            meter.add(self.part * ranks.world, waited.since())
+            if ranks.first:
+                logs.step(self.step, done.loss, done.gradient_norm, done.learning_rate, meter)
+                advance(note=self._note(done, meter))
+                self._look_and_save(logs)
+            if done.stop:
+                break
+            meter.skip()
+        if done.stop:
+            if ranks.first:
+                self.save()
+            stop.obey()
+
+    def _batches(self, first: int, last: int, waited: "Waited") -> Iterator[Batch]:
+        """Yield the batch of each step: drawn, or drawn before and heard differently now."""
+
+        def draw(begin: int, end: int) -> Iterator[Batch]:
+            ranks, clips = self.ranks, self.config.batch_clips
+            waited.prefetch = Prefetch(
+                self.task.examples, clips, begin, end, self.workers, rank=ranks.rank, world=ranks.world
+            )
+            return iter(waited.prefetch)
+
+        seed = self.task.seed
+        for step, (batch, use) in enumerate(reuse.batches(draw, first, last, self.config.reuse, seed), first):
+            if use:
+                features = reuse.heard_again(batch, (seed, 29, step, self.ranks.rank))
+                batch = replace(batch, features=features)
+            yield batch
+
+    def _look_and_save(self, logs: Logs) -> None:
+        if self.step % self._trial_every() == 0 or self.step == self.config.steps:
+            self._try_out()
+            logs.trial(self.trials[-1])
+        elif time.monotonic() - self._written_s > self.config.checkpoint_every_s:
+            self.save()
 
     def _try_out(self) -> None:
-        """Look at the held-out clips, keep the state if it is the best, write a checkpoint."""
-        self.model.eval()
-        task = self.task
-        seen = trial(self.model, task.held_out, task.detector, task.step_ms, task.edge_frames, self.step)
+        """Look at the held-out streams, keep the state if it is the best, write a checkpoint."""
+        assert self.task.held_out is not None  # the first process has them
+        seen = self.task.held_out.trial(self.updater.tried(), self.step)
         self.trials.append(seen)
         if self.best() is seen:
-            self.best_state = {name: value.clone() for name, value in self.model.state_dict().items()}
-        checkpoint.save(self._state(), task.identity, task.checkpoint)
+            self.best_state = self.updater.kept()
+        self.save()
+
+    def save(self) -> None:
+        """Write a checkpoint now."""
+        state = {
+            **self.updater.state(),
+            "best_state": self.best_state,
+            "trials": [{**asdict(seen), "groups": dict(seen.groups)} for seen in self.trials],
+        }
+        checkpoint.save(state, self.task.identity, self.task.checkpoint)
+        self._written_s = time.monotonic()
+
+    def _resume(self, resume: bool) -> None:
+        found = checkpoint.load(self.task.checkpoint, self.task.identity) if resume and self.ranks.first else None
+        state: dict[str, Any] | None = self.ranks.share(found)
+        if state is None:
+            self._set_norm()
+            return
+        self.updater.restore(state)
+        self.best_state = state["best_state"]
+        self.trials = [Trial(**{**seen, "thresholds": tuple(seen["thresholds"])}) for seen in state["trials"]]
+
+    def _set_norm(self) -> None:
+        """Set the feature norm from the first batches: mean and deviation of each band."""
+        ranks, clips = self.ranks, self.config.batch_clips
+        norms = [module for module in self.updater.model.modules() if isinstance(module, FeatureNorm)]
+        if not norms:
+            return
+        bands = self.task.examples.batch(0, clips, ranks.rank, ranks.world).features.shape[-1]
+        sums = torch.zeros(3, bands, dtype=torch.float64)
+        for number in range(NORM_BATCHES):
+            drawn = self.task.examples.batch(number, clips, ranks.rank, ranks.world)
+            values = quantized_input(drawn.features).flatten(0, 1).double()
+            sums += torch.stack([torch.full((bands,), len(values)), values.sum(0), values.square().sum(0)])
+        count, total, squares = ranks.add(sums.to(ranks.device)).cpu()
+        mean = total / count
+        deviation = (squares / count - mean.square()).clamp(min=0.0).sqrt()
+        for norm in norms:
+            norm.set(mean.float().to(ranks.device), deviation.float().to(ranks.device))
+
+    @contextlib.contextmanager
+    def _logs(self) -> Iterator[Logs]:
+        logs = Logs(self.task.logs if self.ranks.first else None, self.step)
+        try:
+            yield logs
+        finally:
+            logs.close()
 
     def _trial_every(self) -> int:
         return max(1, self.config.steps // self.config.trials)
 
-    def _note(self, loss: float) -> str:
+    def _note(self, done: Update, meter: Meter) -> str:
         held_out = f", held-out FRR {self.trials[-1].false_reject_rate:.1%}" if self.trials else ""
-        return f"loss {loss:.3f}{held_out}"
-
-    def _set_norm(self) -> None:
-        """Set the feature norm from the first batches: mean and deviation of each band."""
-        drawn = [self.task.examples.batch(number, self.config.batch_clips) for number in range(NORM_BATCHES)]
-        features = quantized_input(torch.cat([batch.features for batch in drawn])).flatten(0, 1)
-        for module in self.model.modules():
-            if isinstance(module, FeatureNorm):
-                module.set(features.mean(dim=0), features.std(dim=0))
-
-    def _state(self) -> dict[str, Any]:
-        return {
-            "step": self.step,
-            "model": self.model.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "best_state": self.best_state,
-            "trials": [asdict(seen) for seen in self.trials],
-        }
-
-    def _restore(self, state: dict[str, Any]) -> None:
-        self.step = state["step"]
-        self.model.load_state_dict(state["model"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.best_state = state["best_state"]
-        self.trials = [Trial(**seen) for seen in state["trials"]]
+        return f"loss {done.loss:.3f}{held_out}, {meter.text()}"
 
 
-def schedule(step: int, config: TrainConfig) -> float:
-    """Return the learning rate's factor at a step: a linear warm-up, then half a cosine down to 0."""
-    warmup = max(1, round(config.steps * config.warmup_share))
-    if step < warmup:
-        return (step + 1) / warmup
-    return 0.5 * (1.0 + math.cos(math.pi * (step - warmup) / max(1, config.steps - warmup)))
+class Waited:
+    """How long the training stood still for examples."""
+
+    def __init__(self) -> None:
+        self.prefetch: Prefetch | None = None
+        self._before_s = 0.0
+
+    def since(self) -> float:
+        """Return the seconds since the last call."""
+        now_s = 0.0 if self.prefetch is None else self.prefetch.waited_s
+        passed_s, self._before_s = now_s - self._before_s, now_s
+        return passed_s
 
 
 def shares(config: TrainConfig) -> tuple[int, int]:
-    """Return how many threads draw examples and how many torch computes with, where the config says 0.
+    """Return how many workers draw examples and how many threads torch computes with, where the config says 0.
 
-    Drawing costs more than computing: all processors may draw, and torch has half of them.
+    Drawing costs more than computing: all processors may draw, and torch has half of them. Processes on one machine
+    (torchrun's LOCAL_WORLD_SIZE) share them.
     """
     processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return config.workers or min(processors, 8), config.threads or max(1, processors // 2)
+    mine = max(1, processors // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
+    return config.workers or min(mine, 64), config.threads or max(1, mine // 2)

@@ -1,92 +1,139 @@
 """From a recipe and manifests to a quantized detector."""
 
-import hashlib
 import json
-from collections import defaultdict
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from kws.compress.calibrate import INPUT_QUANT, calibrate, quantized_input, softmax
-from kws.compress.lower import lower
-from kws.compress.stages import stages
-from kws.config import config_hash, to_data
+from kws.compress.calibrate import INPUT_QUANT, quantized_input, softmax
+from kws.compress.quantize import quantize_model
+from kws.config import load, to_data
 from kws.data import manifest
-from kws.data.dataset import Batch, Dataset
+from kws.data.clip_file import shared
+from kws.data.dataset import Batch, BatchDataset, Dataset, ShardDataset
 from kws.data.manifest import Clip
 from kws.data.pool import ClipPool, read_pool
 from kws.errors import KwsError
 from kws.files import replace_file
+from kws.frontend import FrontendConfig
 from kws.graph.arithmetic import quantize_features
 from kws.graph.interpret import Interpreter
 from kws.graph.ir import QuantGraph
 from kws.model_file import KwsModel, Source
 from kws.models.layers import Sequential
 from kws.models.registry import build
-from kws.progress import bar
-from kws.recipe import Recipe
+from kws.recipe import Recipe, TeacherConfig, TrainConfig
+from kws.train.clips import identity, ledger, read_domains, read_transcripts, shard_ledger
+from kws.train.distributed import Ranks, choose_device
+from kws.train.labels import Labeller
+from kws.train.lessons import PhoneLesson, find_tap
 from kws.train.loop import Fit, Task, Trainer
+from kws.train.phones import PhoneLabels, spoken_phones
+from kws.train.selection import HeldOut, whole_steps
+from kws.train.streams import Domain, held_out_streams
 
-TRAIN, HELD_OUT, CALIBRATION = range(3)
+TRAIN, HELD_OUT = range(2)
 """The sequences of examples that a recipe's seed starts, independent of one another."""
 
 BATCH_CLIPS = 32
 COMPARED_CLIPS = 32
 
 
-def train(recipe: Recipe, manifests: Sequence[Path], directory: Path, resume: bool = True) -> KwsModel:
-    """Train, choose by held-out voices, calibrate, lower; return the detector.
+def train(
+    recipe: Recipe, manifests: Sequence[Path], directory: Path, resume: bool = True, ranks: Ranks | None = None
+) -> KwsModel:
+    """Train, choose by held-out streams, calibrate, lower; return the detector.
 
     The clips are those of ``manifests`` and of the recipe's own ``data``. Splits train and dev are used, test never.
     ``directory`` gets a checkpoint, from which the same recipe on the same clips is taken up again when ``resume``,
-    and ``training.json``: how the run went. The threshold lets 1 % of the held-out negative clips fire; measured
-    operating points replace it (``kws.evaluate``).
+    logs for TensorBoard, and ``training.json``: how the run went. The thresholds are those of the held-out streams;
+    measured operating points replace them (``kws.evaluate``). With ``ranks``, every process returns the detector, and
+    the first alone writes.
 
     Raises:
         KwsError: a manifest, a clip or the directory is not as it must be, or training diverged.
     """
-    clips = read_clips(recipe, manifests)
-    pool, held_out_pool = (read_pool(clips, recipe.phrase, split) for split in ("train", "dev"))
+    ranks = ranks or Ranks(device=choose_device(recipe.train.device))
+    model, teacher = build_models(recipe)
+    domains = read_domains(recipe, manifests)
     make_directory(directory)
-    identity = _identity(recipe, clips)
-    model = build_model(recipe)
-    held_out = _draw(recipe, held_out_pool, HELD_OUT, recipe.train.dev_clips, "Held-out clips")
-    task = Task(
-        examples=_dataset(recipe, pool, TRAIN),
-        held_out=held_out,
-        detector=recipe.detector_config(),
-        step_ms=model.stride * recipe.frontend.hop_ms,
-        edge_frames=round(recipe.train.edge_ms / recipe.frontend.hop_ms),
-        identity=identity,
-        checkpoint=directory / f"checkpoint_{identity}.pt",
-    )
-    fit = Trainer(model, recipe.train, task, resume).fit()
-    model.eval()
-    graph = quantize(model, recipe, pool)
-    _write_report(fit, quantization_error(model, graph, held_out), directory / "training.json")
+    spoken = spoken_phones(recipe, domains, read_transcripts(recipe, manifests), directory, ranks)
+    if spoken.pieces is not None:
+        domains.append(Domain("pieces", tuple(manifest.read(spoken.pieces))))
+    clips = [clip for domain in domains for clip in domain.clips]
+    name = identity(recipe, clips, spoken.name)
+    labeller = make_labeller(recipe, model)
+    held_out = make_held_out(recipe, domains, manifests, labeller) if ranks.first else None
+    with _examples(recipe, clips, directory, ranks, spoken) as (examples, sources):
+        task = Task(
+            phones=PhoneLesson.of(spoken.symbols, recipe.phones, recipe.frontend, recipe.seed),
+            examples=examples,
+            labeller=labeller,
+            held_out=held_out,
+            identity=name,
+            seed=recipe.seed,
+            checkpoint=directory / f"checkpoint_{name}.pt",
+            logs=directory / "tensorboard" if recipe.train.tensorboard else None,
+        )
+        if teacher is not None:
+            own = teacher_recipe(recipe)
+            task = _teach(teacher, own.train, task, identity(own, clips, spoken.name), resume, ranks)
+        fit = Trainer(model, recipe.train, task, resume, ranks).fit()
+        model = model.cpu().eval()
+        batches = draw(examples, recipe.quantize.calibration_clips)
+    graph = quantize(model, batches)
+    if held_out is not None:
+        _write_report(fit, quantization_error(model, graph, held_out.batches), directory / "training.json")
     return KwsModel(
         graph=graph,
         frontend=recipe.frontend,
         detector=recipe.detector_config(),
-        threshold=fit.best.threshold,
-        licences=ledger([item.clip for group in pool.groups() for item in group]),
+        thresholds=fit.best.thresholds,
+        licences=sources,
         recipe=to_data(recipe),
     )
 
 
-def read_clips(recipe: Recipe, manifests: Sequence[Path]) -> list[Clip]:
-    """Return the clips of the manifests, and of the recipe's data with the labels it names."""
-    clips = [clip for path in manifests for clip in manifest.read(path)]
-    for entry in recipe.data:
-        found = manifest.read(Path(entry.manifest))
-        unknown = sorted(set(entry.labels) - {clip.label for clip in found})
-        if unknown:
-            raise KwsError(f"{entry.manifest}: has no clip with label {unknown[0]!r}; correct the recipe's data.labels")
-        clips += [clip for clip in found if not entry.labels or clip.label in entry.labels]
-    return clips
+def _teach(teacher: Sequential, config: TrainConfig, task: Task, name: str, resume: bool, ranks: Ranks) -> Task:
+    """Train the larger model on the same examples and return the task of learning from it.
+
+    It is what a recipe without a teacher would train: it has that recipe's identity, ``name``, and a checkpoint of its
+    own, and need not be trained again when only the smaller model is another.
+    """
+    own = replace(task, identity=name, checkpoint=task.checkpoint.with_name(f"teacher_{name}.pt"), logs=None)
+    Trainer(teacher, config, own, resume, ranks).fit()
+    return replace(task, teacher=teacher.requires_grad_(False).eval())
+
+
+def teacher_recipe(recipe: Recipe) -> Recipe:
+    """Return the recipe that the teacher is trained by."""
+    teacher = recipe.teacher
+    config = replace(
+        recipe.train,
+        steps=teacher.steps,
+        learning_rate=teacher.learning_rate,
+        teacher_weight=TrainConfig().teacher_weight,
+    )
+    return replace(recipe, model=teacher.model, train=config, teacher=TeacherConfig())
+
+
+def build_models(recipe: Recipe) -> tuple[Sequential, Sequential | None]:
+    """Return the recipe's model and its teacher, if it has one, with their first weights.
+
+    Raises:
+        KwsError: they do not decide at the same times, or have no layer to read phones off.
+    """
+    model, teacher = build_model(recipe), build_model(teacher_recipe(recipe)) if recipe.teacher.steps else None
+    if teacher is not None and (model.stride, model.latency) != (teacher.stride, teacher.latency):
+        raise KwsError("teacher.model decides at other times than the model; give both the same stride and latency")
+    for each in (model, teacher) if recipe.phones.weight > 0.0 else ():
+        if each is not None:
+            find_tap(each, recipe.phones.layer)
+    return model, teacher
 
 
 def build_model(recipe: Recipe) -> Sequential:
@@ -95,19 +142,35 @@ def build_model(recipe: Recipe) -> Sequential:
     return build(recipe.model, recipe.frontend.bands, len(recipe.labels()), generator)
 
 
-def quantize(model: Sequential, recipe: Recipe, pool: ClipPool) -> QuantGraph:
-    """Calibrate on examples drawn as in training, and lower to the integer graph."""
-    batches = _draw(recipe, pool, CALIBRATION, recipe.quantize.calibration_clips, "Calibration")
-    features = quantized_input(torch.cat([batch.features for batch in batches])).double().numpy()
-    parts = stages(model)
-    frames = features.shape[1] - features.shape[1] % model.stride
-    return lower(parts, calibrate(parts, features[:, :frames]), model.latency)
+def make_labeller(recipe: Recipe, model: Sequential) -> Labeller:
+    """Return what turns the recipe's examples into targets for the model."""
+    outputs = recipe.word_labels()
+    return Labeller(outputs, recipe.label_unit, recipe.train, recipe.frontend, model.stride, model.latency)
+
+
+def make_held_out(recipe: Recipe, domains: Sequence[Domain], manifests: Sequence[Path], labeller: Labeller) -> HeldOut:
+    """Return what the model's states are judged on: the dev split of every domain."""
+    config, clips = recipe.train, [clip for domain in domains for clip in domain.clips]
+    said = read_transcripts(recipe, manifests)
+    return HeldOut(
+        streams=held_out_streams(domains, recipe.wake_phrases, said, recipe.frontend, config, recipe.seed),
+        batches=draw(_drawn(recipe, read_pool(clips, recipe.wake_phrases, "dev"), HELD_OUT), config.dev_clips),
+        labeller=labeller,
+        detector=recipe.detector_config(),
+        frontend=recipe.frontend,
+        config=config,
+    )
+
+
+def quantize(model: Sequential, batches: Sequence[Batch]) -> QuantGraph:
+    """Calibrate on examples as training draws them, and lower to the integer graph."""
+    features = torch.cat([batch.features for batch in batches])
+    return quantize_model(model, quantized_input(features).numpy())
 
 
 def quantization_error(model: Sequential, graph: QuantGraph, batches: Sequence[Batch]) -> dict[str, float]:
     """Return mean and largest difference of posteriors between the float model and the integer graph."""
-    clips = torch.cat([batch.features for batch in batches])[:COMPARED_CLIPS]
-    clips = clips[:, : clips.shape[1] - clips.shape[1] % model.stride]
+    clips = whole_steps(torch.cat([batch.features for batch in batches])[:COMPARED_CLIPS], model.stride)
     scale = graph.tensor(graph.output).quant.scale
     interpreter = Interpreter(graph)
     differences = []
@@ -120,15 +183,10 @@ def quantization_error(model: Sequential, graph: QuantGraph, batches: Sequence[B
     return {"posterior_mean": float(np.mean(differences)), "posterior_max": float(np.max(differences))}
 
 
-def ledger(clips: Sequence[Clip]) -> tuple[Source, ...]:
-    """Return what a model learned from, by source and licence, in alphabetical order."""
-    groups: dict[tuple[str, str], list[float]] = defaultdict(list)
-    for clip in clips:
-        groups[clip.source, clip.licence].append(clip.duration_s)
-    return tuple(
-        Source(name, licence, len(durations), round(sum(durations) / 3600.0, 4))
-        for (name, licence), durations in sorted(groups.items())
-    )
+def draw(examples: BatchDataset, clips: int) -> list[Batch]:
+    """Return the first ``clips`` examples of a sequence, in batches."""
+    size = min(clips, BATCH_CLIPS)
+    return [examples.batch(number, size) for number in range(clips // size)]
 
 
 def make_directory(path: Path) -> None:
@@ -139,28 +197,43 @@ def make_directory(path: Path) -> None:
         raise KwsError(f"{path}: cannot be made a folder ({error.strerror}); choose another place") from error
 
 
-def _dataset(recipe: Recipe, pool: ClipPool, sequence: int) -> Dataset:
-    return Dataset(pool, recipe.frontend, recipe.examples, recipe.augment, (recipe.seed, sequence))
+@contextmanager
+def _examples(
+    recipe: Recipe, clips: Sequence[Clip], directory: Path, ranks: Ranks, spoken: PhoneLabels
+) -> Iterator[tuple[BatchDataset, tuple[Source, ...]]]:
+    """Give the examples to train on, drawn from the clips or read from the recipe's shards, and their sources."""
+    if recipe.train.shards:
+        yield _from_shards(recipe)
+        return
+    pool = replace(
+        read_pool(clips, recipe.wake_phrases, "train"), phones=spoken.by_path, phone_hop=recipe.frontend.hop_samples
+    )
+    if not ranks.first:
+        ranks.wait()  # the first decodes, and the others find what it has made
+    with shared(pool, directory) as common:
+        if ranks.first:
+            ranks.wait()
+        yield (
+            _drawn(recipe, common, TRAIN),
+            ledger([item.clip for group in (*pool.groups(), pool.rooms) for item in group]),
+        )
+        ranks.wait()  # nobody needs the sounds any more
 
 
-def _draw(recipe: Recipe, pool: ClipPool, sequence: int, clips: int, title: str) -> list[Batch]:
-    dataset = _dataset(recipe, pool, sequence)
-    size = min(clips, BATCH_CLIPS)
-    batches = []
-    with bar(title, clips // size) as advance:
-        for number in range(clips // size):
-            batches.append(dataset.batch(number, size))
-            advance()
-    return batches
+def _drawn(recipe: Recipe, pool: ClipPool, sequence: int) -> Dataset:
+    # Masks make learning harder on purpose; nobody hears them.
+    augment = recipe.augment if sequence == TRAIN else replace(recipe.augment, mask_share=0.0)
+    return Dataset(pool, recipe.frontend, recipe.examples, augment, (recipe.seed, sequence))
 
 
-def _identity(recipe: Recipe, clips: Sequence[Clip]) -> str:
-    """Return a hash of the recipe and of the clips it is trained on, wherever they lie."""
-    digest = hashlib.sha256(config_hash(recipe).encode())
-    for clip in clips:
-        row = (Path(clip.path).name, clip.split, clip.label, clip.duration_s, [asdict(word) for word in clip.words])
-        digest.update(json.dumps(row).encode())
-    return digest.hexdigest()[:16]
+def _from_shards(recipe: Recipe) -> tuple[ShardDataset, tuple[Source, ...]]:
+    examples = ShardDataset([recipe.train.shards], (recipe.seed, TRAIN))
+    index = examples.shards.index
+    for key, wanted in (("phrases", recipe.wake_phrases), ("frontend", recipe.frontend)):
+        there = load(FrontendConfig, index[key], key) if key == "frontend" else tuple(index[key])
+        if there != wanted:
+            raise KwsError(f"{recipe.train.shards}: was written for another {key} than the recipe's; write it again")
+    return examples, shard_ledger(examples.shards.sources)
 
 
 def _write_report(fit: Fit, quantization: dict[str, float], path: Path) -> None:

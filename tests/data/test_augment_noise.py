@@ -5,14 +5,15 @@ import pytest
 from numpy.typing import NDArray
 
 from kws.data import noise
+from kws.data.noise_colours import SAMPLE_RATE_HZ
 
-SECONDS_16 = 16 * noise.SAMPLE_RATE_HZ
+SECONDS_16 = 16 * SAMPLE_RATE_HZ
 
 
 def octave_db(signal: NDArray[np.float32], centre_hz: float) -> float:
     """Mean power per bin in the octave around a frequency, in dB."""
     power = np.abs(np.fft.rfft(signal)) ** 2
-    hertz = np.fft.rfftfreq(len(signal), 1.0 / noise.SAMPLE_RATE_HZ)
+    hertz = np.fft.rfftfreq(len(signal), 1.0 / SAMPLE_RATE_HZ)
     inside = (hertz >= centre_hz / 2**0.5) & (hertz < centre_hz * 2**0.5)
     return float(10.0 * np.log10(power[inside].mean()))
 
@@ -39,9 +40,9 @@ def test_length_type_level_and_seed(name: str, samples: int) -> None:
 
 
 def test_hum_stands_on_the_mains_harmonics() -> None:
-    signal = noise.hum(SECONDS_16, np.random.default_rng(0))
+    signal = noise.GENERATORS["hum"](SECONDS_16, np.random.default_rng(0))
     power = np.abs(np.fft.rfft(signal * np.hanning(len(signal)))) ** 2
-    hertz = np.fft.rfftfreq(len(signal), 1.0 / noise.SAMPLE_RATE_HZ)
+    hertz = np.fft.rfftfreq(len(signal), 1.0 / SAMPLE_RATE_HZ)
     base = hertz[int(power.argmax())]
     harmonics = hertz / min((50.0, 60.0), key=lambda mains: abs(base / mains - round(base / mains)))
     near = np.abs(harmonics - np.rint(harmonics)) < 0.06
@@ -49,7 +50,7 @@ def test_hum_stands_on_the_mains_harmonics() -> None:
 
 
 def test_clicks_are_short_and_far_above_their_floor() -> None:
-    signal = noise.clicks(SECONDS_16, np.random.default_rng(0))
+    signal = noise.GENERATORS["clicks"](SECONDS_16, np.random.default_rng(0))
     assert np.abs(signal).max() > 8.0
     assert np.median(np.abs(signal)) < 0.3
 
@@ -69,3 +70,37 @@ def test_babble_gives_every_voice_the_same_power() -> None:
 def test_babble_of_nothing_is_silence() -> None:
     assert not noise.babble(100, [], np.random.default_rng(0)).any()
     assert not noise.babble(100, [np.zeros(0, np.int16), np.zeros(50, np.int16)], np.random.default_rng(0)).any()
+
+
+def modulation(signal: NDArray[np.float32]) -> float:
+    """Return how much the level of 50 ms blocks varies, in dB."""
+    blocks = signal[: len(signal) // 800 * 800].reshape(-1, 800)
+    return float(np.std(10.0 * np.log10((blocks**2).mean(axis=1) + 1e-9)))
+
+
+def tonality(signal: NDArray[np.float32]) -> float:
+    """Return the share of power below 4 kHz in the 1 % strongest bins: near 0.05 for Gaussian noise."""
+    power = np.sort(np.abs(np.fft.rfft(signal * np.hanning(len(signal)))[: len(signal) // 4]) ** 2)
+    return float(power[-len(power) // 100 :].sum() / power.sum())
+
+
+def test_appliances_have_tones_that_noise_has_not() -> None:
+    for name, least in (("motor", 0.3), ("tune", 0.5), ("hum", 0.9)):
+        tones = [tonality(noise.GENERATORS[name](3 * SAMPLE_RATE_HZ, np.random.default_rng(seed))) for seed in range(8)]
+        assert np.mean(tones) > least, name
+    assert tonality(noise.GENERATORS["white"](3 * SAMPLE_RATE_HZ, np.random.default_rng(0))) < 0.1
+
+
+def test_a_tune_and_a_dishwasher_come_and_go_and_a_fan_does_not() -> None:
+    for name, low, high in (("tune", 1.5, 20.0), ("dishwasher", 1.5, 12.0), ("fan", 0.0, 1.5)):
+        levels = [
+            modulation(noise.GENERATORS[name](3 * SAMPLE_RATE_HZ, np.random.default_rng(seed))) for seed in range(8)
+        ]
+        assert low < np.median(levels) < high, name
+
+
+def test_recordings_go_on_at_their_start() -> None:
+    clip = np.arange(100, dtype=np.int16)
+    for begin, samples in ((0, 100), (90, 20), (99, 1), (7, 1000)):
+        wanted = (np.arange(samples) + begin) % 100
+        assert np.array_equal(noise.excerpt(clip, begin, samples), wanted)

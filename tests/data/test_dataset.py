@@ -1,5 +1,10 @@
 """Clips to labelled examples to batches."""
 
+import dataclasses
+import multiprocessing
+import os
+import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -9,18 +14,17 @@ from numpy.typing import NDArray
 
 from kws.audio import write_audio
 from kws.data.augment import AugmentConfig
+from kws.data.clip_file import shared
 from kws.data.dataset import Dataset, Prefetch
-from kws.data.examples import KINDS, Example, ExampleConfig, draw_example, frame_labels
+from kws.data.examples import KINDS, ExampleConfig, draw_example
 from kws.data.manifest import Clip, Word
-from kws.data.pool import ClipPool, kind, locate, loud_span, phrase_words, read_pool
+from kws.data.pool import ClipPool, Item, kind, locate, phrase_words, read_pool
+from kws.data.prefetch import Backend
 from kws.errors import KwsError
 from kws.frontend import FrontendConfig, compute
 
 RATE = 16000
-PLAIN = AugmentConfig(
-    noise_share=0.0, clip_share=0.0, speed_percent=0.0, tilt_db_per_octave=0.0, equalizer_db=0.0, band_limit_share=0.0,
-    room_share=0.0, level_dbfs_min=-20.0, level_dbfs_max=-20.0,
-)  # fmt: skip
+PLAIN = dataclasses.replace(AugmentConfig.off(), level_share=1.0, level_dbfs_min=-20.0, level_dbfs_max=-20.0)
 ONLY_POSITIVES = ExampleConfig(
     cut_weight=0, near_weight=0, speech_weight=1e-9, noise_weight=0, before_share=0, after_share=0
 )
@@ -68,7 +72,10 @@ def test_labels_stand_where_the_words_sound(pool: ClipPool) -> None:
     for seed in range(20):
         example = draw_example(pool, ONLY_POSITIVES, PLAIN, np.random.default_rng(seed))
         lfbe = compute(example.samples, frontend)
-        labels = frame_labels(example, len(lfbe), frontend.window_samples, frontend.hop_samples)
+        centres = (np.arange(len(lfbe)) * frontend.hop_samples + frontend.window_samples / 2) / RATE
+        labels = np.zeros(len(lfbe), np.int64)
+        for _, word, start_s, end_s in example.words:
+            labels[(centres >= start_s) & (centres < end_s)] = word + 1
         assert {0, 1, 2} == set(labels.tolist())
         inner = np.flatnonzero((labels[1:-1] > 0) & (labels[:-2] == labels[2:])) + 1
         loudest_hz = bands_hz[lfbe[inner].argmax(axis=1)]
@@ -82,19 +89,11 @@ def test_speed_moves_the_labels_too(pool: ClipPool) -> None:
     fast = AugmentConfig(**{**vars(PLAIN), "speed_percent": 40.0})
     for seed in range(20):
         example = draw_example(pool, ONLY_POSITIVES, fast, np.random.default_rng(seed))
-        (_, start_s, end_s), (_, second_s, last_s) = example.words
+        (_, _, start_s, end_s), (_, _, second_s, last_s) = example.words
         assert end_s == pytest.approx(second_s)
         active = np.flatnonzero(np.abs(example.samples.astype(int)) > 500) / RATE
         assert active[0] == pytest.approx(start_s, abs=0.01)
         assert active[-1] == pytest.approx(last_s, abs=0.01)
-
-
-def test_a_frame_belongs_to_the_word_that_its_centre_lies_in() -> None:
-    example = Example(np.zeros(RATE, np.int16), ((0, 0.1, 0.2), (1, 0.2, 0.25)), "positive")
-    labels = frame_labels(example, 98, 400, 160)
-    centres = (np.arange(98) * 160 + 200) / RATE
-    assert np.array_equal(labels == 1, (centres >= 0.1) & (centres < 0.2))
-    assert np.array_equal(labels == 2, (centres >= 0.2) & (centres < 0.25))
 
 
 def test_a_cut_phrase_is_filler_and_not_whole(pool: ClipPool) -> None:
@@ -123,7 +122,7 @@ def test_other_speech_often_stands_beside_a_positive(pool: ClipPool) -> None:
     beside = 0
     for seed in range(40):
         example = draw_example(pool, config, PLAIN, np.random.default_rng(seed))
-        begin = int(example.words[0][1] * RATE)
+        begin = int(example.words[0][2] * RATE)
         beside += bool(
             np.abs(example.samples[max(begin - 9600, 0) : max(begin - 400, 0)].astype(int)).max(initial=0) > 500
         )
@@ -141,32 +140,93 @@ def test_every_kind_comes_as_often_as_its_weight(pool: ClipPool) -> None:
 def test_example_n_is_the_same_whatever_came_before(pool: ClipPool) -> None:
     fresh, used = dataset(pool), dataset(pool)
     used.batch(0, 4)
-    (features, labels, kind_drawn), (again, labels_again, kind_again) = fresh.example(7), used.example(7)
+    (features, spans, kind_drawn), (again, spans_again, kind_again) = fresh.example(7), used.example(7)
     assert np.array_equal(features, again)
-    assert np.array_equal(labels, labels_again)
+    assert np.array_equal(spans, spans_again)
     assert kind_drawn == kind_again
     assert not np.array_equal(fresh.example(7)[0], fresh.example(8)[0])
     assert not np.array_equal(fresh.example(7)[0], dataset(pool, seed=2).example(7)[0])
 
 
-def test_batches_do_not_depend_on_the_number_of_threads(pool: ClipPool) -> None:
-    alone = list(Prefetch(dataset(pool), clips=3, first=2, last=9, workers=1))
-    several = list(Prefetch(dataset(pool), clips=3, first=2, last=9, workers=4))
-    assert len(alone) == len(several) == 7
-    for number, (one, two) in enumerate(zip(alone, several, strict=True), 2):
-        assert torch.equal(one.features, two.features)
-        assert torch.equal(one.labels, two.labels)
-        assert torch.equal(one.features, dataset(pool).batch(number, 3).features)
-    assert alone[0].features.dtype == torch.int16
-    assert alone[0].features.shape == (3, 238, 40)
-    assert alone[0].labels.shape == (3, 238)
+@pytest.mark.parametrize(("backend", "workers"), [("threads", 0), ("threads", 4), ("processes", 2)])
+def test_batches_do_not_depend_on_who_draws_them(
+    pool: ClipPool, tmp_path: Path, backend: Backend, workers: int
+) -> None:
+    with shared(pool, tmp_path) as mapped:
+        prefetch = Prefetch(dataset(mapped), clips=3, first=2, last=11, workers=workers, backend=backend)
+        batches = list(prefetch)
+    assert len(batches) == 9
+    assert prefetch.waited_s > 0.0
+    for number, batch in enumerate(batches, 2):
+        alone = dataset(pool).batch(number, 3)
+        assert torch.equal(batch.features, alone.features)
+        assert torch.equal(batch.spans, alone.spans)
+        assert batch.kinds == alone.kinds
+        batch.features.add_(1)  # it is the consumer's own
+    assert batches[0].features.dtype == torch.int16
+    assert batches[0].features.shape == (3, 238, 40)
+    assert batches[0].spans.shape[::2] == (3, 4)
 
 
-def test_an_error_in_a_thread_reaches_the_consumer(clips: list[Clip], tmp_path: Path) -> None:
+def test_ranks_together_have_the_batch_of_one(pool: ClipPool) -> None:
+    whole = dataset(pool).batch(5, 7)
+    parts = [dataset(pool).batch(5, 7, rank, 3) for rank in range(3)]
+    assert [len(part.kinds) for part in parts] == [2, 2, 3]
+    assert torch.equal(torch.cat([part.features for part in parts]), whole.features)
+    assert sum((part.kinds for part in parts), ()) == whole.kinds
+    ahead = list(Prefetch(dataset(pool), 7, 5, 6, workers=1, rank=2, world=3))
+    assert torch.equal(ahead[0].features, parts[2].features)
+    with pytest.raises(ValueError, match="rank must be 0 to 1"):
+        dataset(pool).batch(0, 7, 2, 2)
+
+
+@pytest.mark.parametrize("backend", ["threads", "processes"])
+def test_whoever_prepares_batches_ends_when_the_iteration_is_left(pool: ClipPool, backend: Backend) -> None:
+    others, before = threading.active_count(), open_files()
+    for _ in Prefetch(dataset(pool), clips=2, first=0, last=1000, workers=2, backend=backend):
+        break
+    assert not multiprocessing.active_children()
+    assert threading.active_count() == others
+    assert not [name for name in open_files() - before if "pym-" in name]
+
+
+def open_files() -> set[str]:
+    """The files and shared memory that this process has open, and what has a name in /dev/shm."""
+    folder = Path("/proc/self/fd")
+    if not folder.exists():
+        return set()
+    links = {os.readlink(link) for link in folder.iterdir() if link.is_symlink() or link.exists()}
+    return links | {path.name for path in Path("/dev/shm").iterdir()}
+
+
+def test_few_examples_are_drawn_by_threads(pool: ClipPool) -> None:
+    for _ in Prefetch(dataset(pool), clips=2, first=0, last=3, workers=2):
+        assert not multiprocessing.active_children()
+
+
+@pytest.mark.parametrize("backend", ["threads", "processes"])
+def test_an_error_reaches_the_consumer(clips: list[Clip], tmp_path: Path, backend: Backend) -> None:
     gone = clip(tmp_path / "gone.wav", "neg_speech", "gone")
     broken = read_pool([clips[0], gone], "hey marvin", "train")
     with pytest.raises(KwsError, match=r"gone\.wav"):
-        list(Prefetch(dataset(broken), clips=8, first=0, last=4, workers=2))
+        list(Prefetch(dataset(broken), clips=8, first=0, last=4, workers=2, backend=backend))
+    assert not multiprocessing.active_children()
+
+
+def test_a_long_recording_costs_no_more_than_a_short_one(clips: list[Clip], tmp_path: Path) -> None:
+    """An hour of speech in one file: only what the window holds is touched."""
+    long = read_pool([clips[0], clip(tmp_path / "long.wav", "neg_speech", "good morning")], "hey marvin", "train")
+    hour = np.tile(tone(300, 1.0), 3600)
+
+    class Store:
+        def read(self, item: Item) -> NDArray[np.int16]:
+            return hour if item.clip.path.endswith("long.wav") else tone(1000, 1.0)
+
+    drawn = dataset(dataclasses.replace(long, sounds=Store()))
+    drawn.example(0)
+    began = time.process_time()
+    drawn.batch(0, 20)
+    assert time.process_time() - began < 1.0  # one look at the whole hour takes more than that
 
 
 def test_clips_are_sorted_by_what_they_are_to_the_phrase(tmp_path: Path) -> None:
@@ -179,7 +239,8 @@ def test_clips_are_sorted_by_what_they_are_to_the_phrase(tmp_path: Path) -> None
     assert group("neg_phrase", "commuter") == "near"
     assert group("neg_speech", "good day") == group("alexa") == group("neg_word") == "speech"
     assert group("noise") == group("music") == "noise"
-    assert group("rir") == group("array") == ""
+    assert group("array") == ""
+    assert group("rir") == "rooms"
     # What holds the phrase is no negative.
     assert group("hey_computer") == group("sentence:computer") == group("neg_speech", "My computer, again") == ""
     assert group("neg_speech", "computers") == "speech"
@@ -206,7 +267,6 @@ def test_word_times_come_from_the_best_that_is_known() -> None:
     bare = locate(Clip("", "train", "hey_marvin", "", "", "", 1.8), words, samples)
     assert bare[0].start_s == pytest.approx(0.5, abs=0.03)
     assert bare[-1].end_s == pytest.approx(1.3, abs=0.03)
-    assert loud_span(np.zeros(RATE, np.int16)) == (0.0, 1.0)
 
 
 def test_what_is_missing_is_named(clips: list[Clip]) -> None:

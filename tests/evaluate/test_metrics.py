@@ -207,7 +207,9 @@ def test_out_of_reach_is_the_fewest_false_accepts() -> None:
 
 
 def test_operating_points_are_sorted_and_different() -> None:
-    chosen = operating_points(det_curve([POSITIVE], [NEGATIVE], 100), (0.1, 1.0, 100.0, 200.0, 1000.0), "dev: by hand")
+    chosen = operating_points(
+        det_curve([POSITIVE], [NEGATIVE], 100), (0.1, 1.0, 100.0, 200.0, 1000.0), "dev: by hand", "x"
+    )
     assert [p.false_accepts_per_hour for p in chosen] == pytest.approx([0.0, 100.0, 300.0])
     assert [p.false_reject_rate for p in chosen] == [1.0, 0.5, 0.0]
     assert {p.measured_on for p in chosen} == {"dev: by hand"}

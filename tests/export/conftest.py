@@ -1,16 +1,37 @@
-"""Graphs to export: DeepKWS-shaped ones, and small random ones that reach the corners of the arithmetic."""
+"""Graphs to export: DeepKWS- and BC-ResNet-shaped ones, and the small random ones of the tests of the graph."""
 
+import importlib.util
 from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import hypothesis.strategies as st
 import numpy as np
 import pytest
-from hypothesis import assume
+from numpy.typing import NDArray
 
 from kws.graph.arithmetic import float32_exact
-from kws.graph.check import GraphError, check
-from kws.graph.ir import Activation, Concat, Conv2D, Op, Quant, QuantGraph, Reshape, Slice, State, Tensor
+from kws.graph.check import check
+from kws.graph.ir import (
+    Activation,
+    Add,
+    AveragePool2D,
+    Concat,
+    Conv2D,
+    DepthwiseConv2D,
+    MaxPool2D,
+    Op,
+    Pad,
+    Quant,
+    QuantGraph,
+    Reshape,
+    Slice,
+    State,
+    Tensor,
+)
+from kws.graph.kernels import KERNELS
+from kws.graph.wiring import inputs
 
 RELU: Activation = "relu"
 NONE: Activation = "none"
@@ -100,46 +121,139 @@ def make_deepkws(rng: np.random.Generator, hidden: int = 128, layers: int = 3, o
     return sketch.graph()
 
 
-@st.composite
-def small_graphs(draw: st.DrawFn, convolutions: int = 3) -> QuantGraph:
-    """Up to ``convolutions`` convolutions, each with or without a state, strides and extreme scales and zero points."""
-    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
-    stride, bands = draw(st.integers(1, 3)), draw(st.integers(1, 5))
-    sketch = Sketch(stride, bands, Quant(float32_exact(draw(st.floats(1e-3, 1e3))), draw(zero_points)))
-    sketch.reshape(*draw(st.sampled_from([(stride, bands, 1), (stride, 1, bands)])))
-    for _ in range(draw(st.integers(1, convolutions))):
-        if draw(st.booleans()):
-            sketch.remember(draw(st.integers(1, 4)))
-        _draw_conv(draw, rng, sketch)
-    try:
-        return sketch.graph()
-    except GraphError:
-        assume(False)  # multipliers that no engine takes
-        raise
+class CalibratedSketch:
+    """A graph whose activations get the scales that white noise at its input asks for, layer by layer.
+
+    ``values`` has what every tensor holds, int8 [steps, *shape].
+    """
+
+    def __init__(self, rng: np.random.Generator, bands: int, steps: int = 60) -> None:
+        self.rng = rng
+        quant = Quant(float32_exact(0.18), -37)
+        self.tensors = [Tensor("input", (1, bands), quant)]
+        self.ops: list[Op] = []
+        self.states: list[State] = []
+        self.values = {"input": rng.integers(-128, 128, (steps, 1, bands)).astype(np.int8)}
+
+    def append(self, op: Op, shape: tuple[int, ...], quant: Quant) -> Tensor:
+        """Add an operator with its output."""
+        tensor = Tensor(op.output, shape, quant)
+        self.tensors.append(tensor)
+        self.ops.append(op)
+        self.values[tensor.name] = self._run(op)
+        return tensor
+
+    def name(self) -> str:
+        return f"t{len(self.tensors)}"
+
+    def reshape(self, source: Tensor, *shape: int) -> Tensor:
+        return self.append(Reshape(source.name, self.name()), shape, source.quant)
+
+    def remember(self, source: Tensor, rows: int) -> Tensor:
+        """Put the last ``rows`` rows of before in front of the present one."""
+        past, after = (f"{kind}{len(self.tensors)}" for kind in ("past", "after"))
+        shape = (rows, *source.shape[1:])
+        # What the state read in each step: the rows of the steps before, at first the zero point.
+        start = np.full(shape, source.quant.zero_point, np.int8)
+        line = np.concatenate([start, self.values[source.name][:, 0]])
+        steps = len(line) - rows
+        self.values[past] = np.stack([line[step : step + rows] for step in range(steps)])
+        self.tensors.append(Tensor(past, shape, source.quant))
+        window = self.append(Concat((past, source.name), self.name()), (rows + 1, *source.shape[1:]), source.quant)
+        self.append(Slice(window.name, after, 1), shape, source.quant)
+        self.states.append(State(past, after))
+        return window
+
+    def pad(self, source: Tensor, each: int) -> Tensor:
+        time, frequency, channels = source.shape
+        shape = (time, frequency + 2 * each, channels)
+        return self.append(Pad(source.name, self.name(), each, each), shape, source.quant)
+
+    def pool(self, kind: type[MaxPool2D] | type[AveragePool2D], source: Tensor, window: int) -> Tensor:
+        time, frequency, channels = source.shape
+        shape = (time, frequency // window, channels)
+        return self.append(kind(source.name, self.name(), 1, window), shape, source.quant)
+
+    def add(self, first: Tensor, second: Tensor, activation: Activation = NONE) -> Tensor:
+        return self._fitted(Add((first.name, second.name), self.name(), activation), first.shape)
+
+    def conv(self, source: Tensor, out: int, kernel: tuple[int, int] = (1, 1), **options: Any) -> Tensor:
+        """Add a convolution; ``options`` are those of Conv2D."""
+        time, frequency, depth = source.shape
+        weights, scales = self._weights((out, *kernel, depth), (1, 2, 3))
+        op = Conv2D(source.name, self.name(), weights, scales, self._bias(source, scales), **options)
+        columns = 1 + (frequency - kernel[1]) // op.stride_frequency
+        return self._fitted(op, (1 + time - kernel[0], columns, out))
+
+    def depthwise(self, source: Tensor, kernel: tuple[int, int], **options: Any) -> Tensor:
+        """Add a depthwise convolution; ``options`` are those of DepthwiseConv2D."""
+        time, frequency, channels = source.shape
+        weights, scales = self._weights((*kernel, channels), (0, 1))
+        op = DepthwiseConv2D(source.name, self.name(), weights, scales, self._bias(source, scales), **options)
+        rows = time - (kernel[0] - 1) * op.dilation_time
+        return self._fitted(op, (rows, frequency - kernel[1] + 1, channels))
+
+    def _weights(self, shape: tuple[int, ...], summed: tuple[int, ...]) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
+        real = self.rng.normal(0, 1, shape)
+        scales = np.abs(real).max(axis=summed, keepdims=True) / 127
+        return np.round(real / scales).astype(np.int8), scales.reshape(-1).astype(np.float32)
+
+    def _bias(self, source: Tensor, scales: NDArray[np.float32]) -> NDArray[np.int32]:
+        """A few LSB of the input, at the accumulators' scale."""
+        return np.round(self.rng.normal(0, 20, len(scales)) / scales).astype(np.int32)
+
+    def _fitted(self, op: Conv2D | DepthwiseConv2D | Add, shape: tuple[int, ...]) -> Tensor:
+        """Add an operator that computes, with the scale and zero point that fit its values."""
+        tensors = {tensor.name: tensor for tensor in self.tensors}
+        scale = 255.0 * sum(tensors[name].quant.scale for name in inputs(op))
+        if not isinstance(op, Add):
+            scale *= float(np.abs(op.weights.astype(int)).sum() * op.weight_scales.max())
+        for _ in range(6):  # the first ones are far too coarse
+            self.tensors.append(Tensor(op.output, shape, Quant(float32_exact(scale), 0)))
+            real = self._run(replace(op, activation=NONE)) * scale
+            self.tensors.pop()
+            scale = float(np.abs(real).max()) / 100 + scale / 1000
+        low, high = (0.0 if op.activation == RELU else min(0.0, real.min())), max(scale, real.max())
+        zero_point = int(np.clip(round(-128 - 255 * low / (high - low)), -128, 127))
+        return self.append(op, shape, Quant(float32_exact((high - low) / 255), zero_point))
+
+    def _run(self, op: Op) -> NDArray[np.int8]:
+        graph = QuantGraph(tuple(self.tensors), (), (), "input", "input")
+        return KERNELS[type(op)](graph, op)([self.values[name] for name in inputs(op)])
+
+    def graph(self, output: Tensor) -> QuantGraph:
+        graph = QuantGraph(tuple(self.tensors), tuple(self.ops), tuple(self.states), "input", output.name)
+        check(graph)
+        return graph
 
 
-zero_points = st.one_of(st.sampled_from([-128, 127, 0]), st.integers(-128, 127))
+def make_residual(rng: np.random.Generator, channels: int = 6, blocks: int = 2, outputs: int = 3) -> QuantGraph:
+    """BC-ResNet's shape: blocks of a depthwise convolution over frequency and, of the mean over frequency, a dilated
+    one over time, broadcast and added, around them a shortcut; a max pool behind each.
+    """
+    sketch = CalibratedSketch(rng, 40)
+    x = sketch.remember(sketch.reshape(sketch.tensors[0], 1, 40, 1), 2)
+    x = sketch.conv(sketch.pad(x, 2), channels, (3, 5), stride_frequency=2, activation=RELU)
+    for block in range(blocks):
+        dilation = 1 + block
+        body = sketch.depthwise(sketch.pad(x, 1), (1, 3))
+        mean = sketch.pool(AveragePool2D, body, body.shape[1])
+        mean = sketch.depthwise(sketch.remember(mean, 2 * dilation), (3, 1), dilation_time=dilation, activation=RELU)
+        x = sketch.add(sketch.add(body, sketch.conv(mean, channels)), x, RELU)
+        x = sketch.pool(MaxPool2D, x, 2)
+    return sketch.graph(sketch.conv(sketch.pool(AveragePool2D, x, x.shape[1]), outputs))
 
 
-def _draw_conv(draw: st.DrawFn, rng: np.random.Generator, sketch: Sketch) -> None:
-    time, frequency, depth = sketch.last.shape
-    shape = (draw(st.integers(1, 5)), draw(st.integers(1, time)), draw(st.integers(1, frequency)), depth)
-    largest = draw(st.sampled_from([1, 20, 127]))
-    weights = rng.integers(-largest, largest, shape, endpoint=True)
-    if draw(st.booleans()):
-        weights = np.sign(weights) * largest
-    scales = np.exp(rng.uniform(-7, -5, shape[0])).astype(np.float32)
-    # Accumulators of random inputs are about this large; mostly the biases are no larger.
-    typical = 1 + 74 * largest * float(np.sqrt(np.prod(shape[1:])))
-    reach = round(typical) if draw(st.integers(0, 4)) else 1 << 24
-    bias = rng.integers(-reach, reach, shape[0], endpoint=True)
-    # The multiplier of channel 0: mostly one that fills the range, now and then far below or above.
-    exponent = draw(st.floats(-2, 1)) if draw(st.integers(0, 4)) else draw(st.integers(-36, 20))
-    multiplier = 64 / typical * 2.0**exponent
-    scale = float32_exact(min(max(sketch.last.quant.scale * float(scales[0]) / multiplier, 1e-30), 1e30))
-    strides = draw(st.integers(1, 2)), draw(st.integers(1, 2))
-    activation = RELU if draw(st.booleans()) else NONE
-    sketch.conv(weights, scales, bias, Quant(scale, draw(zero_points)), activation, *strides)
+def _random_graphs() -> st.SearchStrategy[QuantGraph]:
+    """The random graphs of the tests of the graph: one place draws every operator."""
+    path = Path(__file__).parents[1] / "graph" / "conftest.py"
+    spec = importlib.util.spec_from_file_location("graph_conftest", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    strategy: st.SearchStrategy[QuantGraph] = st.composite(module.draw_graph)()
+    return strategy
 
 
 @pytest.fixture(scope="session")
@@ -149,6 +263,12 @@ def deepkws_like() -> Callable[..., QuantGraph]:
 
 
 @pytest.fixture(scope="session")
-def random_graphs() -> Callable[..., st.SearchStrategy[QuantGraph]]:
-    """Makes the strategy of small random graphs: ``random_graphs(convolutions=3)``, to be drawn from ``st.data()``."""
-    return small_graphs
+def residual_like() -> Callable[..., QuantGraph]:
+    """Makes BC-ResNet-shaped graphs: ``residual_like(rng, channels=6, blocks=2, outputs=3)``."""
+    return make_residual
+
+
+@pytest.fixture(scope="session")
+def random_graphs() -> st.SearchStrategy[QuantGraph]:
+    """Small random graphs of every operator with extreme scales and zero points, to be drawn from ``st.data()``."""
+    return _random_graphs()

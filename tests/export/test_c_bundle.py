@@ -22,20 +22,29 @@ from kws.pipeline import Pipeline
 
 MakeGraph = Callable[[int, int], QuantGraph]
 SANITIZE = "-g -O1 -fsanitize=address,undefined -fno-sanitize-recover=all"
-RUNTIME = ["kws.c", "lfbe.c", "lfbe_frame.c", "ops.c", "detector.c", "model.c"]
+RUNTIME = ["kws.c", "lfbe.c", "lfbe_frame.c", "ops.c", "ops_conv.c", "ops_map.c", "detector.c", "model.c"]
 
 
 def deepkws_model(graph: QuantGraph, frontend: FrontendConfig | None = None) -> KwsModel:
     """Random weights: what matters here is that the numbers are the same, not that they mean something."""
-    detector = DetectorConfig('hey "märvin" */ ??/', ("filler", "hey", "märvin")[: graph.outputs], 7, 20, 300)
-    points = (OperatingPoint(30_000, 0.0, 0.5, "a stream */ of dev"),)
+    detector = DetectorConfig.single('hey "märvin" */ ??/', ("filler", "hey", "märvin")[: graph.outputs], 7, 20, 300)
+    points = (OperatingPoint(30_000, 0.0, 0.5, "a stream */ of dev", detector.phrases[0]),)
     ledger = (Source("espeak-ng", "CC0-1.0", 1000, 0.5),)
-    return KwsModel(graph, frontend or FrontendConfig(), detector, 20_000, points, ledger, {"seed": 1})
+    return KwsModel(graph, frontend or FrontendConfig(), detector, (20_000,), points, ledger, {"seed": 1})
 
 
-@pytest.fixture(scope="module", params=[1, 3], ids=["stride 1", "stride 3"])
+def several_phrases(graph: QuantGraph) -> KwsModel:
+    """Three phrases over four outputs: two share a word, and one of a single word is heard in neither."""
+    phrases, keywords = ("hey märvin", "hey alexa", "stop"), ((1, 2), (1, 3), (4,))
+    detector = DetectorConfig(phrases, ("filler", "hey", "märvin", "alexa", "stop"), keywords, 7, 20, 300)
+    return KwsModel(graph, FrontendConfig(), detector, (20_000, 15_000, 32_769))
+
+
+@pytest.fixture(scope="module", params=["stride 1", "stride 3", "three phrases"])
 def model(request: pytest.FixtureRequest, small_graph: MakeGraph) -> KwsModel:
-    return deepkws_model(small_graph(3, request.param))
+    if request.param == "three phrases":
+        return several_phrases(small_graph(5, 1))
+    return deepkws_model(small_graph(3, int(request.param[-1])))
 
 
 @pytest.fixture(scope="module")
@@ -78,19 +87,21 @@ def test_make_test_passes_under_sanitizers(built: Path) -> None:
 def test_logits_scores_and_detections_equal_the_pipelines(model: KwsModel, built: Path) -> None:
     samples = bursts(6.0)
     scores = pipeline.scores(model, samples, "graph")
-    threshold = int(np.quantile(scores, 0.8))
+    phrases = scores.shape[1]
+    threshold = int(np.quantile(scores, 0.8, axis=0).min())
     out = run_example(built, samples, "--steps", "--threshold", str(threshold))
     steps = [[int(number) for number in re.findall(r"-?\d+", line)] for line in out.splitlines() if "step " in line]
     assert [row[0] for row in steps] == list(range(len(scores)))
-    assert [row[1] for row in steps] == scores.tolist()
-    assert [row[2:] for row in steps] == pipeline.logits(model, samples, "graph").tolist()
+    assert [row[1 : 1 + phrases] for row in steps] == scores.tolist()
+    assert [row[1 + phrases :] for row in steps] == pipeline.logits(model, samples, "graph").tolist()
     wanted = Pipeline(model, "graph", threshold).push(samples)
-    found = re.findall(r"^([\d.]+) s .* score (\d+)/32768  sample (\d+)$", out, re.MULTILINE)
+    found = re.findall(r"^([\d.]+) s  (.*)  score (\d+)/32768  sample (\d+)$", out, re.MULTILINE)
     assert len(wanted) >= 2
-    assert [(int(score), int(sample)) for _, score, sample in found] == [
-        (round(detection.score * SCORE_ONE), round(detection.time_s * 16000)) for detection in wanted
+    assert [(phrase, int(score), int(sample)) for _, phrase, score, sample in found] == [
+        (detection.phrase, round(detection.score * SCORE_ONE), round(detection.time_s * 16000)) for detection in wanted
     ]
-    assert all(abs(float(time) - int(sample) / 16000) < 1e-3 for time, _, sample in found)
+    assert {detection.phrase for detection in wanted} == set(model.detector.phrases)
+    assert all(abs(float(time) - int(sample) / 16000) < 1e-3 for time, _, _, sample in found)
 
 
 def test_the_example_reads_a_file_as_it_reads_standard_input(
@@ -125,7 +136,7 @@ def test_two_different_models_in_one_program(
     rows = [[int(number) for number in line.split()] for line in done.stdout.decode().splitlines()]
     for index, each in enumerate((model, tone_model)):
         last = {step: score for which, step, score in rows if which == index}
-        wanted = pipeline.scores(each, samples, "graph").tolist()
+        wanted = pipeline.scores(each, samples, "graph")[:, 0].tolist()
         assert len(last) > len(wanted) // 4
         assert all(wanted[step - 1] == score for step, score in last.items() if step)
 
@@ -148,7 +159,7 @@ int main(void) {
     size_t taken = count - at[i] < chunks[i] ? count - at[i] : chunks[i];
     if (kws_feed(kws[i], samples + at[i], taken, NULL, 0) < 0) return 2;
     at[i] += taken;
-    printf("%d %d %d\\n", (int)i, (int)kws_steps(kws[i]), (int)kws_score(kws[i]));
+    printf("%d %d %d\\n", (int)i, (int)kws_steps(kws[i]), (int)kws_score(kws[i], 0));
   }
   return 0;
 }
@@ -171,31 +182,39 @@ def test_the_network_alone_equals_the_graph(model: KwsModel, built: Path, tmp_pa
         engine.run(features.astype(np.int16))
 
 
-@pytest.mark.parametrize(
-    ("memory", "error"), [("0, sizeof memory", -1), ("memory, NEEDED - 1", -2), ("(char *)memory + 4, NEEDED", -3)]
-)
-def test_init_refuses_bad_memory(built: Path, tmp_path: Path, memory: str, error: int) -> None:
-    source = f"""
+def test_what_is_out_of_bounds_is_refused(model: KwsModel, built: Path, tmp_path: Path) -> None:
+    """Memory that is missing, too small or not aligned; phrases and thresholds that do not exist."""
+    phrases = len(model.detector.phrases)
+    (tmp_path / "main.c").write_text(f"""
         #include "model.h"
         #define NEEDED KWS_MODEL_MEMORY_BYTES
         static uint64_t memory[NEEDED / 8 + 1];
+        static int32_t init(kws_t **kws, void *at, size_t bytes) {{ return kws_init(kws, &kws_model, at, bytes); }}
         int main(void) {{
           kws_t *kws = (kws_t *)(void *)memory;
           int16_t sample = 0;
-          if (kws_init(&kws, &kws_model, {memory}) != {error} || kws != 0) return 1;
-          if (kws_feed(kws, &sample, 1, 0, 0) != KWS_ERROR_ARGUMENT) return 2;
-          if (kws_memory_bytes(0) != 0) return 3;
-          return kws_init(&kws, &kws_model, memory, NEEDED) == KWS_OK && kws_feed(kws, 0, 0, 0, 0) == 0 ? 0 : 4;
-        }}"""
-    (tmp_path / "main.c").write_text(source)
+          if (init(&kws, 0, NEEDED) != KWS_ERROR_ARGUMENT || kws != 0) return 1;
+          if (init(&kws, memory, NEEDED - 1) != KWS_ERROR_MEMORY || kws != 0) return 2;
+          if (init(&kws, (char *)memory + 4, NEEDED) != KWS_ERROR_ALIGNMENT || kws != 0) return 3;
+          if (kws_feed(kws, &sample, 1, 0, 0) != KWS_ERROR_ARGUMENT || kws_memory_bytes(0) != 0) return 4;
+          if (init(&kws, memory, NEEDED) != KWS_OK || kws_feed(kws, 0, 0, 0, 0) != 0) return 5;
+          if (KWS_MODEL_PHRASES != {phrases} || kws_set_threshold(kws, {phrases}, 1) != KWS_ERROR_ARGUMENT) return 6;
+          if (kws_set_threshold(kws, -2, 1) != KWS_ERROR_ARGUMENT) return 7;
+          if (kws_set_threshold(kws, 0, -1) != KWS_ERROR_ARGUMENT) return 8;
+          if (kws_set_threshold(kws, 0, 32770) != KWS_ERROR_ARGUMENT) return 9;
+          if (kws_set_threshold(kws, {phrases - 1}, 32769) != KWS_OK) return 10;
+          if (kws_set_threshold(kws, KWS_EVERY_PHRASE, 0) != KWS_OK) return 11;
+          return kws_score(kws, -1) == 0 && kws_score(kws, {phrases}) == 0 ? 0 : 12;
+        }}""")
     sources = [built / name for name in RUNTIME] + [tmp_path / "main.c"]
-    compile_program(sources, built, tmp_path / "init", ("-std=c99", *SANITIZE.split()))
-    assert subprocess.run([str(tmp_path / "init")]).returncode == 0
+    compile_program(sources, built, tmp_path / "bounds", ("-std=c99", *SANITIZE.split()))
+    assert subprocess.run([str(tmp_path / "bounds")]).returncode == 0
 
 
-def test_a_model_that_does_not_fit_is_refused(built: Path, tmp_path: Path) -> None:
+def test_a_model_that_does_not_fit_is_refused(model: KwsModel, built: Path, tmp_path: Path) -> None:
     """A model.c that was edited: the detector takes more labels than the network gives."""
-    edited = (built / "model.c").read_text().replace(".labels = 3", ".labels = 4")
+    outputs = model.graph.outputs
+    edited = (built / "model.c").read_text().replace(f".labels = {outputs}", f".labels = {outputs + 1}")
     (tmp_path / "model.c").write_text(edited)
     (tmp_path / "main.c").write_text("""
         #include "model.h"
@@ -216,7 +235,7 @@ def test_no_float_no_heap_and_no_written_global_in_what_ships(built: Path) -> No
     undefined = set(re.findall(r"^\s+U (\w+)$", symbols, re.MULTILINE))
     assert {name for name in undefined if not name.startswith("kws_")} <= {"memcpy", "memmove", "memset"}
     assert not re.findall(r"^\w+ [bBcCdD] ", symbols, re.MULTILINE), "a variable outside the caller's memory"
-    for name in [*RUNTIME, "kws.h", "lfbe.h", "lfbe_frame.h", "ops.h", "detector.h"]:
+    for name in [*RUNTIME, "kws.h", "lfbe.h", "lfbe_frame.h", "ops.h", "ops_kernels.h", "detector.h"]:
         code = re.sub(r"/\*.*?\*/", "", (built / name).read_text(), flags=re.DOTALL)
         assert not re.search(r"\b(float|double|malloc|calloc|free)\b|\d\.\d", re.sub(r'"[^"]*"', "", code)), name
     make(built, "all", CFLAGS=SANITIZE)

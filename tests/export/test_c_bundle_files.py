@@ -38,7 +38,7 @@ def test_a_bundle_is_whole(written: Path, tmp_path: Path) -> None:
         "Makefile",
         "README.txt",
     }
-    assert marker["phrase"] == "beep"
+    assert marker["phrases"] == ["beep"]
     assert names(tmp_path) == ["beep"], "nothing is left beside it"
 
 

@@ -1,4 +1,6 @@
-"""Random small graphs: every operator, strides, delay lines, recurrences, extreme scales, zero points and biases."""
+"""Random small graphs: every operator, strides, dilation, delay lines, recurrences, residual blocks, extreme scales,
+zero points and biases. ``draw_graph`` draws one; the tests of the exports may use it too.
+"""
 
 import math
 from typing import Any
@@ -8,16 +10,34 @@ import pytest
 from hypothesis import strategies as st
 
 from kws.graph.arithmetic import float32_exact, quantize_multiplier
-from kws.graph.ir import Activation, Concat, Conv2D, Op, Quant, QuantGraph, Reshape, Slice, State, Tensor
+from kws.graph.ir import (
+    Activation,
+    Add,
+    AveragePool2D,
+    Concat,
+    Conv2D,
+    DepthwiseConv2D,
+    MaxPool2D,
+    Op,
+    Pad,
+    Quant,
+    QuantGraph,
+    Reshape,
+    Slice,
+    State,
+    Tensor,
+)
 from kws.graph.wiring import inputs
 
 INT32_MAX = 2**31 - 1
+LARGEST = 200
+"""Values of a tensor."""
 
 
 @pytest.fixture(scope="session")
 def graphs() -> st.SearchStrategy[QuantGraph]:
     """Checked graphs of up to seven building blocks."""
-    return st.composite(_draw_graph)()
+    return st.composite(draw_graph)()
 
 
 class _Builder:
@@ -40,6 +60,10 @@ class _Builder:
         tensor = Tensor(f"t{len(self.tensors)}", shape, quant)
         self.tensors.append(tensor)
         return tensor
+
+    def activation(self) -> Activation:
+        activation: Activation = self.draw(st.sampled_from(["none", "relu"]))
+        return activation
 
     def pick(self, rank: int = 0) -> Tensor:
         """Return a tensor (the last one first) of this rank, or of any."""
@@ -65,7 +89,7 @@ class _Builder:
         alike = [t for t in self.tensors if t.shape[1:] == first.shape[1:] and t.quant == first.quant]
         parts = self.draw(st.lists(st.sampled_from(alike), min_size=1, max_size=3))
         rows = sum(part.shape[0] for part in parts)
-        if rows * math.prod(first.shape[1:]) <= 200:
+        if rows * math.prod(first.shape[1:]) <= LARGEST:
             output = self.add((rows, *first.shape[1:]), first.quant)
             self.ops.append(Concat(tuple(part.name for part in parts), output.name))
 
@@ -76,8 +100,11 @@ class _Builder:
     def delay_line(self) -> None:
         source = self.pick()
         rows = self.draw(st.integers(1, 5))
-        if (rows + source.shape[0]) * math.prod(source.shape[1:]) > 200:
-            return
+        if (rows + source.shape[0]) * math.prod(source.shape[1:]) <= LARGEST:
+            self.add_delay_line(source, rows)
+
+    def add_delay_line(self, source: Tensor, rows: int) -> Tensor:
+        """Return the last ``rows`` rows of before and the source's."""
         read = self.add((rows, *source.shape[1:]), source.quant)
         joined = self.add((rows + source.shape[0], *source.shape[1:]), source.quant)
         kept = self.add(read.shape, source.quant)
@@ -87,6 +114,7 @@ class _Builder:
             Concat((read.name, source.name), joined.name),
             Slice(joined.name, kept.name, source.shape[0]),
         ]
+        return joined
 
     def conv(self) -> None:
         source = self.pick(rank=3)
@@ -99,7 +127,7 @@ class _Builder:
         """A convolution over its own last output and something else."""
         source = self.pick(rank=3)
         rows, columns, channels = source.shape
-        if 2 * rows * columns * channels > 200:
+        if 2 * rows * columns * channels > LARGEST:
             return
         read = self.add(source.shape, source.quant)
         joined = self.add((2 * rows, columns, channels), source.quant)
@@ -117,21 +145,108 @@ class _Builder:
         weights = self.random.integers(-127, 128, (channels, *kernel, depth)).astype(np.int8)
         if self.draw(st.booleans()):
             weights = (np.sign(weights) * 127).astype(np.int8)
-        scales, bias = self._scales_and_bias(weights, source.quant, quant)
-        activation: Activation = self.draw(st.sampled_from(["none", "relu"]))
-        self.ops.append(Conv2D(source.name, output.name, weights, scales, bias, *strides, activation=activation))
+        scales, bias = self._scales_and_bias(weights.reshape(channels, -1), source.quant, quant)
+        constants = (weights, scales, bias)
+        self.ops.append(Conv2D(source.name, output.name, *constants, *strides, activation=self.activation()))
         return output
 
+    def depthwise(self) -> None:
+        source = self.pick(rank=3)
+        kernel = (self.draw(st.integers(1, source.shape[0])), self.draw(st.integers(1, source.shape[1])))
+        strides = (self.draw(st.integers(1, 3)), self.draw(st.integers(1, 3)))
+        furthest = (source.shape[0] - 1) // (kernel[0] - 1) if kernel[0] > 1 else 3
+        dilation = self.draw(st.integers(1, furthest))
+        self.add_depthwise(source, kernel, strides, dilation, self.draw(st.sampled_from(self.quants)))
+
+    def add_depthwise(
+        self, source: Tensor, kernel: tuple[int, int], strides: tuple[int, int], dilation: int, quant: Quant
+    ) -> Tensor:
+        rows, columns, channels = source.shape
+        rows -= (kernel[0] - 1) * dilation
+        output = self.add((1 + (rows - 1) // strides[0], 1 + (columns - kernel[1]) // strides[1], channels), quant)
+        weights = self.random.integers(-127, 128, (*kernel, channels)).astype(np.int8)
+        if self.draw(st.booleans()):
+            weights = (np.sign(weights) * 127).astype(np.int8)
+        scales, bias = self._scales_and_bias(weights.reshape(-1, channels).T, source.quant, quant)
+        constants = (weights, scales, bias)
+        self.ops.append(
+            DepthwiseConv2D(source.name, output.name, *constants, *strides, dilation, activation=self.activation())
+        )
+        return output
+
+    def pad(self) -> None:
+        source = self.pick(rank=3)
+        before, after = self.draw(st.integers(0, 3)), self.draw(st.integers(0, 3))
+        if math.prod(source.shape) // source.shape[1] * (before + source.shape[1] + after) <= LARGEST:
+            self.add_pad(source, before, after)
+
+    def add_pad(self, source: Tensor, before: int, after: int) -> Tensor:
+        rows, columns, channels = source.shape
+        output = self.add((rows, before + columns + after, channels), source.quant)
+        self.ops.append(Pad(source.name, output.name, before, after))
+        return output
+
+    def addition(self) -> None:
+        """Any two maps that fit, be they one."""
+        first = self.pick(rank=3)
+        rows, _, channels = first.shape
+        alike = [tensor for tensor in self.tensors if tensor.shape in (first.shape, (rows, 1, channels))]
+        self.add_addition(first, self.draw(st.sampled_from(alike[::-1])))
+
+    def add_addition(self, first: Tensor, second: Tensor) -> None:
+        greater = max(first.quant.scale, second.quant.scale)
+        wanted = self.draw(st.sampled_from(self.quants))
+        choice = self.draw(st.sampled_from(["useful", "extreme", "given"]))
+        if choice != "given":
+            exponent = self.draw(st.floats(-0.5, 1.5) if choice == "useful" else st.floats(-19, 12))
+            wanted = Quant(float32_exact(greater * 2.0**exponent), wanted.zero_point)
+        finest = float32_exact(greater * 2.0**-18.9)  # what is finer than 2^-19 of an input's scale is refused
+        scale = float32_exact(min(max(wanted.scale, 1e-8), 1e8))  # a chain of additions does not leave float32
+        quant = Quant(max(scale, finest), wanted.zero_point)
+        output = self.add(first.shape, quant)
+        self.ops.append(Add((first.name, second.name), output.name, self.activation()))
+
+    def pool(self) -> None:
+        source = self.pick(rank=3)
+        rows, columns, channels = source.shape
+        window = (self.draw(st.integers(1, rows)), self.draw(st.sampled_from([columns, *range(1, columns + 1)])))
+        kind = self.draw(st.sampled_from([MaxPool2D, AveragePool2D]))
+        output = self.add((rows // window[0], columns // window[1], channels), source.quant)
+        self.ops.append(kind(source.name, output.name, *window))
+
+    def residual(self) -> None:
+        """The last rows of before, padded, through a dilated depthwise convolution, added to what came in."""
+        source = self.pick(rank=3)
+        rows, columns, channels = source.shape
+        kernel, dilation = (self.draw(st.integers(1, 3)), self.draw(st.integers(1, 3))), self.draw(st.integers(1, 2))
+        before = (kernel[0] - 1) * dilation
+        if (rows + before) * (columns + kernel[1] - 1) * channels > LARGEST:
+            return
+        body = self.add_delay_line(source, before) if before else source
+        body = self.add_pad(body, kernel[1] // 2, kernel[1] - 1 - kernel[1] // 2)
+        self.add_addition(source, self.add_depthwise(body, kernel, (1, 1), dilation, self.quants[1]))
+
+    def broadcast(self) -> None:
+        """The mean over frequency, through a 1 x 1 convolution, added to every frequency."""
+        source = self.pick(rank=3)
+        rows, columns, channels = source.shape
+        mean = self.add((rows, 1, channels), source.quant)
+        self.ops.append(AveragePool2D(source.name, mean.name, 1, columns))
+        self.add_addition(source, self.add_conv(mean, channels, (1, 1), (1, 1), self.quants[0]))
+
     def _scales_and_bias(self, weights: Any, source: Quant, output: Quant) -> tuple[Any, Any]:
-        """Multipliers from useful to extreme; biases from none to the largest that cannot overflow."""
-        channels, fan_in = len(weights), weights[0].size
+        """Multipliers from useful to extreme; biases from none to the largest that cannot overflow.
+
+        ``weights`` are [channels, weights of one sum].
+        """
+        channels, fan_in = weights.shape
         useful = 1.0 / (60.0 * 60.0 * math.sqrt(fan_in))
         spread = self.draw(st.sampled_from([0.0, 1.0, 12.0]))
         factors = useful * 2.0 ** self.random.uniform(-spread, spread, channels)
         scales = (factors * output.scale / source.scale).astype(np.float32)
         products = source.scale * scales.astype(np.float64) / output.scale
         left = np.array([max(quantize_multiplier(float(value))[1], 0) for value in products])
-        sums = np.abs(weights.astype(np.int64)).reshape(channels, -1).sum(axis=1)
+        sums = np.abs(weights.astype(np.int64)).sum(axis=1)
         room = (INT32_MAX >> left) - 255 * sums
         size = self.draw(st.sampled_from(["none", "useful", "largest"]))
         useful_bias = self.random.integers(-(10**4), 10**4 + 1, channels)
@@ -160,9 +275,15 @@ class _Builder:
         return names[0] if self.draw(st.booleans()) else str(self.draw(st.sampled_from(names)))
 
 
-def _draw_graph(draw: Any) -> QuantGraph:
+BLOCKS = (
+    "conv", "reshape", "delay_line", "recurrence", "depthwise", "state", "concat", "slice", "pad", "addition", "pool",
+    "residual", "broadcast",
+)  # fmt: skip
+
+
+def draw_graph(draw: Any, blocks: tuple[str, ...] = BLOCKS) -> QuantGraph:
+    """Draw a checked graph of up to seven of these building blocks."""
     builder = _Builder(draw)
-    blocks = ["conv", "reshape", "delay_line", "recurrence", "conv", "state", "concat", "slice"]
     builder.reshape()
     for block in draw(st.lists(st.sampled_from(blocks), max_size=6)):
         getattr(builder, block)()

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kws.errors import KwsError
@@ -175,6 +175,7 @@ def test_a_deepkws_graph_passes(deepkws_graph: QuantGraph) -> None:
     check(deepkws_graph)
 
 
+@settings(deadline=None)
 @given(data=st.data())
 def test_random_graphs_pass(graphs: st.SearchStrategy[QuantGraph], data: st.DataObject) -> None:
     check(data.draw(graphs))

@@ -7,11 +7,22 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kws.errors import KwsError
-from kws.graph.ir import QuantGraph
+from kws.graph.ir import (
+    Add,
+    AveragePool2D,
+    DepthwiseConv2D,
+    MaxPool2D,
+    Op,
+    Pad,
+    Quant,
+    QuantGraph,
+    Reshape,
+    Tensor,
+)
 from kws.graph.serialize import from_data, to_data
 
 
@@ -31,11 +42,38 @@ def assert_equal(one: QuantGraph, other: QuantGraph) -> None:
                 assert a == b
 
 
+@settings(deadline=None)
 @given(data=st.data())
 def test_the_round_trip_through_json_is_exact(graphs: st.SearchStrategy[QuantGraph], data: st.DataObject) -> None:
     graph = data.draw(graphs)
     arrays, plain = to_data(graph)
     assert_equal(from_data(arrays, json.loads(json.dumps(plain))), graph)
+
+
+def test_every_operator_has_a_name_and_keeps_its_fields() -> None:
+    quant = Quant(0.5, -3)
+    weights = np.arange(12, dtype=np.int8).reshape(2, 3, 2)
+    ops: dict[Op, tuple[int, ...]] = {
+        Reshape("features", "x"): (4, 6, 2),
+        Pad("x", "padded", 1, 2): (4, 9, 2),
+        DepthwiseConv2D("x", "depthwise", weights, np.ones(2, np.float32), np.ones(2, np.int32), 2, 3, 3, "relu"): (
+            1,
+            2,
+            2,
+        ),
+        Add(("x", "x"), "sum", "relu"): (4, 6, 2),
+        MaxPool2D("x", "largest", 2, 3): (2, 2, 2),
+        AveragePool2D("x", "mean", 4, 5): (1, 1, 2),
+    }
+    tensors = (Tensor("features", (4, 12), quant), *(Tensor(op.output, shape, quant) for op, shape in ops.items()))
+    graph = QuantGraph(tensors, tuple(ops), (), "features", "mean")
+    arrays, plain = to_data(graph)
+    assert plain["ops"][3] == {"op": "Add", "inputs": ["x", "x"], "output": "sum", "activation": "relu"}
+    assert plain["ops"][2]["dilation_time"] == 3
+    assert_equal(from_data(arrays, json.loads(json.dumps(plain))), graph)
+    plain["ops"][3]["inputs"] = ["x"]
+    with pytest.raises(KwsError, match=r"model.kws: operator 3 .*it has 1 inputs; give two"):
+        from_data(arrays, plain, "model.kws")
 
 
 def test_deepkws_names_its_arrays(deepkws_graph: QuantGraph) -> None:

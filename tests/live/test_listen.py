@@ -39,8 +39,8 @@ def test_it_reports_what_the_pipeline_finds(playing: Any, tone_model: KwsModel, 
     expected = Pipeline(tone_model).push(burst_sound[: 4 * 16000])
     assert len(expected) == 3
     assert first == {
-        "event": "listening", "phrase": "beep", "device": "Built-in Microphone", "rate_hz": 16000, "channels": 1,
-        "engine": first["engine"], "threshold": pytest.approx(0.7, abs=1e-4),
+        "event": "listening", "phrases": ["beep"], "device": "Built-in Microphone", "rate_hz": 16000, "channels": 1,
+        "engine": first["engine"], "thresholds": [pytest.approx(0.7, abs=1e-4)],
     }  # fmt: skip
     assert [event["event"] for event in middle] == ["detection"] * 3
     for event, detection in zip(middle, expected, strict=True):
@@ -60,7 +60,7 @@ def test_seconds_are_exact_though_no_multiple_of_a_block(playing: Any, tone_mode
 
 def test_the_threshold_replaces_the_models(playing: Any, tone_model: KwsModel) -> None:
     events = run_json(tone_model, seconds=4.0, threshold=1.0)
-    assert events[0]["threshold"] == 1.0
+    assert events[0]["thresholds"] == [1.0]
     assert events[-1]["detections"] == 0
     assert events[-1]["latency_ms_median"] is None
 
@@ -157,8 +157,8 @@ def test_the_terminal_shows_meters_and_keeps_detections() -> None:
     out = io.StringIO()
     console = Console(file=out, force_terminal=True, width=100, color_system=None, _environ={"TERM": "xterm"})
     with Terminal(console) as view:
-        view.show(Listening("beep", "Desk", 48000, 2, "c", 0.5))
-        view.show(Level(0.1, -35.0, 0.25))
+        view.show(Listening(("beep",), "Desk", 48000, 2, "c", (0.5,)))
+        view.show(Level(0.1, -35.0, 0.25, "beep"))
         view.show(Heard("beep", 0.2, 0.75, "2030-01-02T03:04:05.678+00:00", 12.0))
     view.show(Summary(1.0, 1, 0.0, 12.0, 12.0))
     text = out.getvalue()
@@ -167,6 +167,28 @@ def test_the_terminal_shows_meters_and_keeps_detections() -> None:
     assert "score " + "█" * 10 + " " * 10 + "|" + " " * 19 + "  0.250  threshold 0.500" in text
     assert "03:04:05  beep  score 0.750  at 0.20 s" in text
     assert text.rstrip().endswith("heard 1.0 s: 1 detection, reported 12 ms after the sound")
+
+
+def test_of_several_phrases_each_is_named(playing: Any, two_tone_model: KwsModel) -> None:
+    """The device plays the low tone alone: its phrase is detected, and the level is about it."""
+    events = run_json(two_tone_model, seconds=4.0, levels=True)
+    assert events[0]["phrases"] == ["beep", "high chirp"]
+    assert events[0]["thresholds"] == pytest.approx([0.7, 0.6], abs=1e-4)
+    assert [event["phrase"] for event in events if event["event"] == "detection"] == ["beep"] * 3
+    levels = [event for event in events if event["event"] == "level"]
+    assert {level["phrase"] for level in levels if level["score"] > 0.9} == {"beep"}
+    quiet = levels[0]
+    assert (quiet["phrase"], quiet["score"]) == ("high chirp", pytest.approx(0.0, abs=0.1)), "nearer to its threshold"
+
+
+def test_the_terminal_names_the_phrase_that_is_closest() -> None:
+    out = io.StringIO()
+    console = Console(file=out, force_terminal=True, width=100, color_system=None, _environ={"TERM": "xterm"})
+    with Terminal(console) as view:
+        view.show(Listening(tuple("abcdefghij"), "Desk", 48000, 2, "c", tuple(0.1 * n for n in range(10))))
+        view.show(Level(0.1, -35.0, 0.25, "d"))
+    assert "listening for 'a', 'b', 'c', 'd', 'e', 'f', 'g', 'h' and 2 more on Desk" in out.getvalue()
+    assert "0.250  threshold 0.300  d" in out.getvalue()
 
 
 @pytest.mark.parametrize("value", [-3.0, 0.0, 0.3, 1.0, 99.0])
@@ -182,9 +204,9 @@ def test_dbfs_of_full_scale_and_of_one_bit() -> None:
 
 def test_sentences_and_json_of_every_event() -> None:
     events = (
-        Listening("beep", "Desk", 44100, 1, "c", 0.5),
+        Listening(("beep",), "Desk", 44100, 1, "c", (0.5,)),
         Heard("beep", 1.0, 0.9, "2030-01-02T03:04:05.678+00:00", 30.0),
-        Level(1.0, -20.0, 0.1),
+        Level(1.0, -20.0, 0.1, "beep"),
         Overflow(1.0, 0.02),
         Summary(1.0, 2, 0.5, 30.0, 40.0),
     )

@@ -1,23 +1,30 @@
 """Every recipe loads, says what it is, and trains; a recipe with a mistake is refused with the remedy."""
 
 import dataclasses
+import itertools
 import re
+from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pytest
 
-from kws.audio import write_audio
+from kws import model_file
 from kws.config import config_hash, load, to_data
 from kws.data import manifest
-from kws.data.manifest import Clip, slug
+from kws.data.manifest import slug
 from kws.errors import KwsError
 from kws.frontend import FrontendConfig
 from kws.graph.cost import cost
+from kws.model_file import KwsModel
 from kws.models.configs import DeepKwsConfig
-from kws.recipe import Recipe, load_recipe
+from kws.models.figures import figures
+from kws.overrides import Overrides
+from kws.quickstart import train_recipe
+from kws.recipe import DetectorSettings, Recipe, load_recipe
+from kws.train.clips import read_domains
 from kws.train.run import build_model, train
 
+MakeClips = Callable[..., Path]
 RECIPES = sorted((Path(__file__).parents[2] / "recipes").glob("*.toml"))
 
 
@@ -28,51 +35,196 @@ def recipe_path(request: pytest.FixtureRequest) -> Path:
 
 
 def test_there_are_recipes() -> None:
-    assert {path.stem for path in RECIPES} >= {"deepkws_2014", "custom_word"}
+    named = {"deepkws_2014", "cnn_2015", "custom_word", "custom_word_with_recordings", "wake_word"}
+    assert {path.stem for path in RECIPES} >= named | {"speech_commands_12", "speech_commands_35"}
 
 
 def test_the_head_says_what_how_long_and_how(recipe_path: Path) -> None:
-    head = "\n".join(line for line in recipe_path.read_text(encoding="utf-8").splitlines()[:15] if line.startswith("#"))
-    for wanted in ("# What:", "# How long:", "# Run:", "kws train "):
+    head = "\n".join(
+        itertools.takewhile(lambda line: line.startswith("#"), recipe_path.read_text(encoding="utf-8").splitlines())
+    )
+    for wanted in ("# What: ", "# How long: ", "# Run: ", "kws train "):
         assert wanted in head
+    named = set(re.findall(r"recipes/\w+\.toml", head))
+    assert named <= {f"recipes/{path.name}" for path in RECIPES}, "a recipe that is named must be there"
 
 
-def tiny_clips(folder: Path, phrase: str) -> Path:
-    """Noise bursts under the recipe's labels."""
-    rng = np.random.default_rng(0)
-    clips = []
-    for split in ("train", "dev"):
-        for label in (slug(phrase), "neg_phrase", "neg_speech"):
-            for number in range(3):
-                path = folder / f"{split}_{label}_{number}.wav"
-                write_audio(path, rng.integers(-3000, 3000, 12000).astype(np.int16))
-                times = (0.1, 0.6) if label == slug(phrase) else (None, None)
-                clips.append(Clip(str(path), split, label, "ann", "made", "CC0", 0.75, *times))
-    manifest.write(clips, folder / "manifest.csv")
-    return folder / "manifest.csv"
+Material = tuple[list[Path], list[Path]]
+"""Manifests of what is synthesized, and of what ``[[data]]`` names."""
 
 
-def test_it_trains_for_a_few_steps(recipe_path: Path, tmp_path: Path) -> None:
+@pytest.fixture
+def material(
+    recipe_path: Path,
+    tmp_path: Path,
+    clips: MakeClips,
+    transcribed: MakeClips,
+    speech_commands: MakeClips,
+) -> Material:
+    """What the recipe is to learn from, in its smallest form."""
     recipe = load_recipe(recipe_path)
-    assert sum(parameter.numel() for parameter in build_model(recipe).parameters()) == 243_072 + 129 * len(
-        recipe.labels()
-    )
-    few = dataclasses.replace(
+    phrases = [slug(phrase) for phrase in recipe.wake_phrases]
+    spoken = [clips(tmp_path / "spoken", [*phrases, "neg_phrase", "neg_speech"], "synthetic")]
+    if recipe_path.stem.startswith("speech_commands"):
+        others = () if len(phrases) == 35 else ("bed", "cat")
+        filler = [clips(tmp_path / "filler", ["neg_speech"], "synthetic")] if recipe.synthesis.negatives else []
+        return filler, [speech_commands(tmp_path / "words", [*phrases, *others])]
+    if not recipe.data:
+        return spoken, []
+    make = transcribed if recipe.phones.is_used else clips
+    return spoken, [make(tmp_path / "recorded", [*phrases, "neg_speech", "noise"], "recorded")]
+
+
+def short(recipe: Recipe) -> Recipe:
+    """Return the recipe with so few steps and clips that a test can run it."""
+    replace = dataclasses.replace
+    return replace(
         recipe,
-        train=dataclasses.replace(recipe.train, steps=3, batch_clips=4, dev_clips=16, trials=1, workers=1),
-        quantize=dataclasses.replace(recipe.quantize, calibration_clips=8),
+        train=replace(recipe.train, steps=3, batch_clips=8, dev_clips=16, trials=1, workers=1, tensorboard=False),
+        teacher=replace(recipe.teacher, steps=min(recipe.teacher.steps, 2)),
+        phones=replace(
+            recipe.phones,
+            pieces=min(recipe.phones.pieces, 6),
+            near_pieces=min(recipe.phones.near_pieces, 6),
+            pretrain_steps=min(recipe.phones.pretrain_steps, 1),
+        ),
+        examples=replace(recipe.examples, window_ms=1000),
+        augment=replace(recipe.augment, simulated_rooms=2),
+        quantize=replace(recipe.quantize, calibration_clips=8),
     )
-    model = train(few, [tiny_clips(tmp_path, recipe.phrase)], tmp_path / "run")
-    assert model.detector.labels == recipe.labels()
-    assert (model.graph.outputs, model.graph.latency_frames) == (len(recipe.labels()), 10)
-    assert cost(model.graph).parameters >= 243_072
+
+
+def test_it_trains_for_a_few_steps(recipe_path: Path, material: Material, tmp_path: Path) -> None:
+    spoken, recorded = material
+    recipe = short(Overrides(manifests=tuple(recorded)).load(recipe_path))
+    model = train(recipe, spoken, tmp_path / "run")
+    assert model.detector == recipe.detector_config()
+    assert (model.graph.outputs, model.recipe) == (len(recipe.labels()), to_data(recipe))
+    wanted = figures(recipe.model, recipe.frontend.bands, len(recipe.labels()), recipe.frontend.hop_ms)
+    assert model.graph.latency_frames * recipe.frontend.hop_ms == wanted.latency_ms
+    assert cost(model.graph).macs_per_step * 1000 / wanted.step_ms == pytest.approx(wanted.macs_per_second, rel=0.01)
+    sources = {source.name: source.clips for source in model.licences}
+    assert bool(spoken) == ("synthetic" in sources)
+    assert bool(recorded) == bool(set(sources) - {"synthetic"})
+
+
+def test_the_wake_word_recipe_learns_from_pieces_and_from_no_recording_of_the_phrase(
+    tmp_path: Path, clips: MakeClips, transcribed: MakeClips
+) -> None:
+    spoken = clips(tmp_path / "spoken", ["computer", "neg_speech"], "synthetic")
+    recorded = transcribed(tmp_path / "recorded", ["computer", "neg_word", "noise"], "recorded")
+    recipe = short(Overrides(manifests=(recorded,)).load(recipe_named("wake_word")))
+    assert (recipe.phones.is_used, recipe.teacher.steps > 0) == (True, True)
+    domains = read_domains(recipe, [spoken])
+    assert {clip.label for clip in domains[1].clips} == {"neg_speech", "neg_word", "noise"}
+    model = train(recipe, [spoken], tmp_path / "run")
+    used = {source.name: source.clips for source in model.licences}
+    pieces = list((tmp_path / "run").glob("pieces_*/manifest.csv"))
+    said = [clip for path in pieces for clip in manifest.read(path)]
+    assert {"computer"} <= {clip.label for clip in said} <= {"computer", "neg_phrase"}
+    assert used["recorded"] == 3 + 3 + 5, "words, noise, sentences"
+    assert used["pieces of recorded"] == len(said)
+    whole = dataclasses.replace(recipe, data=tuple(dataclasses.replace(entry, positives=True) for entry in recipe.data))
+    assert "computer" in {clip.label for clip in read_domains(whole, [spoken])[1].clips}
+
+
+@pytest.mark.parametrize(
+    ("label_unit", "labels", "keywords"),
+    [
+        ("words", ("filler", "hey", "marvin", "alexa", "stop"), ((1, 2), (1, 3), (4,))),
+        ("phrase", ("filler", "hey_marvin", "hey_alexa", "stop"), ((1,), (2,), (3,))),
+    ],
+)
+def test_several_phrases_train_into_one_model(
+    tmp_path: Path, clips: MakeClips, label_unit: str, labels: tuple[str, ...], keywords: tuple[tuple[int, ...], ...]
+) -> None:
+    phrases = ("hey marvin", "hey alexa", "stop")
+    manifest_path = clips(tmp_path, [*map(slug, phrases), "neg_phrase", "neg_speech"])
+    text = f'''phrases = ["hey marvin", "hey alexa", "stop"]
+label_unit = "{label_unit}"
+[detector]
+max_frames = 100
+[model.wren]
+first_channels = 8
+channels = 8
+blocks = [3]
+[train]
+steps = 3
+batch_clips = 6
+dev_clips = 16
+trials = 1
+[quantize]
+calibration_clips = 8
+'''
+    recipe = load_recipe(write(tmp_path, text))
+    model = train(recipe, [manifest_path], tmp_path / "run")
+    assert (model.detector.phrases, model.detector.labels, model.detector.keywords) == (phrases, labels, keywords)
+    assert model.graph.outputs == len(labels)
+    assert len(model.thresholds) == 3
+    assert load_model_again(model, tmp_path).detector == model.detector
+
+
+def load_model_again(model: KwsModel, folder: Path) -> KwsModel:
+    model_file.save(model, folder / "x.kws")
+    return model_file.load(folder / "x.kws")
+
+
+def test_recordings_alone_train_without_a_synthesizer(tmp_path: Path, clips: MakeClips) -> None:
+    """A plain data set of words, such as Speech Commands: two of them are phrases, the others are filler."""
+    clips(tmp_path, ["yes", "no", "maybe"], times=False)
+    text = """phrases = ["yes", "no"]
+[synthesis]
+positives = 0
+negatives = 0
+[model.wren]
+first_channels = 8
+channels = 8
+blocks = [3]
+[train]
+steps = 3
+batch_clips = 6
+dev_clips = 16
+trials = 1
+[quantize]
+calibration_clips = 8
+[[data]]
+manifest = "manifest.csv"
+"""
+    model_path = train_recipe(load_recipe(write(tmp_path, text)), tmp_path / "out")
+    assert sorted(path.name for path in model_path.parent.iterdir()) == ["training", "yes+no.kws"], "nothing spoken"
+    model = model_file.load(model_path)
+    assert model.detector.labels == ("filler", "yes", "no")
+    assert {point.phrase for point in model.operating_points} == {"yes", "no"}
+    assert sum(source.clips for source in model.licences) == 9
+
+
+def recipe_named(name: str) -> Path:
+    return next(path for path in RECIPES if path.stem == name)
 
 
 def test_the_published_recipe_is_as_published() -> None:
-    recipe = load_recipe(next(path for path in RECIPES if path.stem == "deepkws_2014"))
+    recipe = load_recipe(recipe_named("deepkws_2014"))
+    assert (recipe.label_unit, recipe.train.loss, recipe.model.name) == ("words", "frame", "deepkws")
     assert recipe.frontend == FrontendConfig()
     assert recipe.model.deepkws == DeepKwsConfig(layers=3, width=128, past_frames=30, future_frames=10)
     assert (recipe.detector.smooth_frames, recipe.detector.max_frames) == (30, 100)
+    assert sum(parameter.numel() for parameter in build_model(recipe).parameters()) == 243_072 + 129 * 2
+    config = recipe.train
+    assert (config.batch_clips, config.learning_rate, config.frame_step) == (64, 2e-3, 4)
+    assert (config.average_decay, config.hard_weight, config.teacher_weight) == (0.0, 0.0, 1.0)
+
+
+def test_the_two_papers_are_trained_alike() -> None:
+    deepkws, cnn = (load_recipe(recipe_named(name)) for name in ("deepkws_2014", "cnn_2015"))
+    trained = dataclasses.replace(cnn.train, label_before_ms=100, label_after_ms=200, label_guard_ms=200)  # not used
+    assert dataclasses.replace(cnn, model=deepkws.model, train=trained) == deepkws
+    assert cnn.model.name == "cnn"
+
+
+def test_the_default_is_our_own_model() -> None:
+    recipe = Recipe("smart mirror")
+    assert (recipe.model.name, recipe.labels(), recipe.train.loss) == ("wren", ("filler", "smart_mirror"), "max_pool")
+    assert sum(parameter.numel() for parameter in build_model(recipe).parameters()) < 25_000
 
 
 def write(folder: Path, text: str) -> Path:
@@ -99,9 +251,30 @@ def test_paths_are_relative_to_the_recipe(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("", "key 'phrase' is missing"),
+        ("", "phrase is missing; give phrase = "),
+        ('phrase = "computer"\nphrases = ["yes", "no"]', "phrase and phrases exclude one another"),
+        ("phrases = []", "phrase is missing"),
+        ('phrases = ["yes", "!?"]', "cannot|can be spoken"),
+        ('phrases = ["yes", "Yes!"]', "'Yes!' is heard in 'yes'"),
+        ('phrases = ["hey marvin", "marvin"]', "'marvin' is heard in 'hey marvin'"),
+        (
+            'phrases = ["go left", "left go"]\nlabel_unit = "words"\n[detector]\nmax_frames = 100',
+            "same words in another order; set label_unit",
+        ),
+        ('phrases = ["yes", "no"]\nlabel_unit = "syllables"', "key 'label_unit' is 'syllables'"),
+        ('phrase = "hey marvin"\nlabel_unit = "words"', r"detector\.max_frames must be above 1 with label_unit"),
+        (
+            'phrase = "a"\n[synthesis]\npositives = 0\n[[data]]\nmanifest = "m.csv"\npositives = false',
+            "let one of them",
+        ),
+        ('phrase = "computer"\n[synthesis]\npositives = 0', r"synthesis\.positives is 0 and no \[\[data\]\]"),
         ('phrase = "!?"', "cannot|can be spoken"),
-        ('phrase = "a b c d e f g h i j k l m n o p"', "phrase has 16 words; at most 15"),
+        (
+            'phrase = "'
+            + " ".join(f"w{n}" for n in range(64))
+            + '"\nlabel_unit = "words"\n[detector]\nmax_frames = 100',
+            "phrases have 64 words to tell apart; at most 63",
+        ),
         ('phrase = "computer"\nseed = -1', "seed must be 0 to"),
         ('phrase = "computer"\nsteps = 5', "unknown key 'steps'"),
         ('phrase = "computer"\n[train]\nstep = 5', r"unknown key 'train\.step'; did you mean"),
@@ -127,5 +300,7 @@ def test_mistakes_are_named_with_the_remedy(text: str, said: str, tmp_path: Path
 
 
 def test_repeated_words_get_labels_of_their_own() -> None:
-    assert Recipe("filler, no no").labels() == ("filler", "filler_2", "no", "no_2")
-    assert re.fullmatch(r"[0-9a-f]{16}", config_hash(Recipe("no no")))
+    longer = DetectorSettings(max_frames=100)
+    recipe = Recipe("filler, no no", label_unit="words", detector=longer)
+    assert recipe.labels() == ("filler", "filler_2", "no", "no_2")
+    assert re.fullmatch(r"[0-9a-f]{16}", config_hash(recipe))

@@ -13,6 +13,8 @@ BACKENDS = ("espeak", "flite", "festival", "piper", "command")
 class SynthesisConfig:
     """Positives (the phrase, alone and in running speech) and negatives, spread over many voices.
 
+    Where there are several phrases, the counts are for each. With neither positives nor negatives nothing is spoken.
+
     ``backends``, ``accents`` and ``variants`` take names or the single word "auto". An accent is a voice of
     espeak-ng for ``language`` ("en-us", "en-gb-scotland"; see ``kws synth --list-voices``), a variant a speaker
     ("Alex", "f3"). Pitch and pitch range are in percent of espeak-ng's scale, 50 being the voice's own.
@@ -101,7 +103,7 @@ class SynthesisConfig:
             raise ValueError("command must contain {speaker} when command_speakers names several")
 
     def _check_counts(self) -> None:
-        for name, low in (("positives", 1), ("negatives", 0), ("near_phrases", 1)):
+        for name, low in (("positives", 0), ("negatives", 0), ("near_phrases", 1)):
             if not low <= getattr(self, name) <= 1_000_000:
                 raise ValueError(f"{name} must be {low} to 1000000")
         self._check_one("dev_share", 0.0, 0.9)

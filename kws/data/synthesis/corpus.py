@@ -1,18 +1,12 @@
-"""A whole corpus for a phrase: FLAC clips under SPLIT/LABEL/ and manifest.csv, written last."""
+"""A whole corpus for a phrase or several: FLAC clips under SPLIT/LABEL/ and manifest.csv, written last."""
 
 import hashlib
 import io
 import json
-import multiprocessing
-import os
-import signal
 import sys
-import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager, suppress
-from functools import partial
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +17,7 @@ from kws import progress
 from kws.config import to_data
 from kws.data import manifest
 from kws.data.manifest import Clip, Word
+from kws.data.processes import in_order, processors
 from kws.data.synthesis import espeak
 from kws.data.synthesis.config import SynthesisConfig
 from kws.data.synthesis.plan import Job, plan
@@ -37,51 +32,53 @@ MANIFEST = "manifest.csv"
 FORMAT = 1
 """Raised when the same config and seed begin to give other clips."""
 _CHUNK = 40
-_Result = tuple[int, list[Clip | str]]
-_Work = Callable[[Sequence[Job]], list[Clip | str]]
-_Map = Callable[[_Work, Sequence[Sequence[Job]]], Iterable[_Result]]
 _FAILURES_ALLOWED = 0.02
 
 
-def synthesize(config: SynthesisConfig, phrase: str, directory: Path, seed: int, processes: int | None = None) -> Path:
-    """Make the corpus of ``phrase`` in ``directory`` and return the path of its manifest.
+def synthesize(
+    config: SynthesisConfig, phrases: str | Sequence[str], directory: Path, seed: int, processes: int | None = None
+) -> Path:
+    """Make the corpus of one phrase or several in ``directory`` and return the path of its manifest.
 
     The same arguments, voices and espeak-ng give the same bytes, whatever the number of processes. A directory that
     already holds this very corpus is left as it is.
 
     Args:
         config: what to say and who says it.
-        phrase: the wake phrase, as written.
+        phrases: the wake phrase, or all of them, as written; none is heard in what is a negative of another.
         directory: a new or empty directory, or one with this corpus.
         seed: of everything that is drawn.
-        processes: how many to speak with; by default one for each processor, at most 8.
+        processes: how many to speak with; by default one for each processor.
 
     Raises:
-        KwsError: the phrase cannot be spoken, a voice is missing or fails, the directory holds something else, or
-            the disk is full.
+        KwsError: a phrase cannot be spoken, nothing is to be said, a voice is missing or fails, the directory holds
+            something else, or the disk is full.
     """
-    directory = Path(directory)
+    directory, phrases = Path(directory), (phrases,) if isinstance(phrases, str) else tuple(phrases)
+    if not config.positives and not config.negatives:
+        raise KwsError("synthesis.positives and synthesis.negatives are both 0: nothing to say; raise one of them")
+    names = ", ".join(map(repr, phrases))
     voices = find_voices(config)
-    marker = _marker(config, phrase, seed, voices)
+    marker = _marker(config, phrases, seed, voices)
     if _is_complete(directory, marker):
-        print(f"{directory}: already holds these clips of {phrase!r}; they are used as they are", file=sys.stderr)
+        print(f"{directory}: already holds these clips of {names}; they are used as they are", file=sys.stderr)
         return directory / MANIFEST
-    jobs = plan(config, phrase, voices, seed)
+    jobs = plan(config, phrases, voices, seed)
     replace_file(_made(directory) / MARKER, marker)
     for folder in sorted({(directory / job.path).parent for job in jobs}):
         _made(folder)
-    with progress.bar(f"Speaking {phrase!r} and what is not it", len(jobs)) as advance:
-        clips = _speak_all(jobs, directory, processes or min(8, os.cpu_count() or 1), advance)
+    with progress.bar(f"Speaking {names} and what is not it", len(jobs)) as advance:
+        clips = _speak_all(jobs, directory, processes or processors(), advance)
     manifest.write(clips, directory / MANIFEST)
     return directory / MANIFEST
 
 
-def _marker(config: SynthesisConfig, phrase: str, seed: int, voices: Sequence[Voice]) -> bytes:
+def _marker(config: SynthesisConfig, phrases: Sequence[str], seed: int, voices: Sequence[Voice]) -> bytes:
     """Return what the marker file holds: everything that decides the clips."""
     names = hashlib.sha256("\n".join(voice.speaker for voice in voices).encode()).hexdigest()[:16]
     data = {
         "format": FORMAT,
-        "phrase": phrase,
+        **({"phrase": phrases[0]} if len(phrases) == 1 else {"phrases": list(phrases)}),
         "seed": seed,
         "espeak": espeak.version(),
         "voices": names,
@@ -120,70 +117,33 @@ def _made(folder: Path) -> Path:
 
 def _speak_all(jobs: Sequence[Job], directory: Path, processes: int, advance: progress.Advance) -> list[Clip]:
     chunks = [jobs[start : start + _CHUNK] for start in range(0, len(jobs), _CHUNK)]
-    work = partial(_speak_chunk, directory)
-    results: dict[int, list[Clip | str]] = {}
-    with _mapper(min(processes, len(chunks))) as mapper:
-        for index, made in mapper(work, chunks):
-            results[index] = made
-            advance(len(made))
-    every = [result for index in sorted(results) for result in results[index]]
+    every: list[Clip | str] = []
+    for made in in_order(_Speaker(directory, chunks), len(chunks), processes if processes > 1 else 0):
+        every += made
+        advance(len(made))
     failures = [result for result in every if isinstance(result, str)]
     if len(failures) > _FAILURES_ALLOWED * len(jobs):
         raise KwsError(f"{len(failures)} of {len(jobs)} clips could not be spoken; the first: {failures[0]}")
     return [result for result in every if isinstance(result, Clip)]
 
 
-@contextmanager
-def _mapper(processes: int) -> Iterator[_Map]:
-    """Give a function that works on chunks, in this process or in others, and yields (index, result) as they come."""
-    if processes <= 1:
-        yield lambda work, chunks: ((index, work(chunk)) for index, chunk in enumerate(chunks))
-        return
-    # Spawned, not forked: torch or a sound library may have threads in this process.
-    pool = ProcessPoolExecutor(processes, multiprocessing.get_context("spawn"), _end_with_parent)
-    try:
-        yield partial(_unordered, pool)
-    except BrokenProcessPool as error:
-        raise KwsError(
-            "the speaking processes ended unexpectedly; in a script, call this below if __name__ == '__main__', "
-            "or pass processes=1"
-        ) from error
-    finally:
-        pool.shutdown(cancel_futures=True)
+@dataclass(frozen=True)
+class _Speaker:
+    """What a process does: speak and write a chunk; what a voice could not say is given as its sentence."""
 
+    directory: Path
+    chunks: Sequence[Sequence[Job]]
 
-def _end_with_parent() -> None:
-    """In a speaking process: leave Ctrl+C to the parent, and end when the parent is gone, were it killed."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    parent = multiprocessing.parent_process()
-
-    def watch() -> None:
-        if parent is not None:
-            parent.join()
-            os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
-
-
-def _unordered(pool: ProcessPoolExecutor, work: _Work, chunks: Sequence[Sequence[Job]]) -> Iterator[_Result]:
-    pending: dict[Future[list[Clip | str]], int] = {pool.submit(work, chunk): i for i, chunk in enumerate(chunks)}
-    while pending:
-        done, _ = wait(pending, return_when=FIRST_COMPLETED)
-        for future in done:
-            yield pending.pop(future), future.result()
-
-
-def _speak_chunk(directory: Path, jobs: Sequence[Job]) -> list[Clip | str]:
-    """Speak and write the jobs; what a voice could not say is given as its sentence."""
-    made: list[Clip | str] = []
-    for job in jobs:
-        try:
-            utterance = job.voice.say(job.text, job.style)
-        except KwsError as error:
-            made.append(str(error))
-        else:
-            made.append(_write(job, placed(utterance, job.margins_ms, job.peak_dbfs), directory))
-    return made
+    def __call__(self, index: int) -> list[Clip | str]:
+        made: list[Clip | str] = []
+        for job in self.chunks[index]:
+            try:
+                utterance = job.voice.say(job.text, job.style)
+            except KwsError as error:
+                made.append(str(error))
+            else:
+                made.append(_write(job, placed(utterance, job.margins_ms, job.peak_dbfs), self.directory))
+        return made
 
 
 def placed(utterance: Utterance, margins_ms: tuple[float, float], peak_dbfs: float) -> Utterance:

@@ -39,18 +39,18 @@ class Line:
     phrase_words: tuple[int, int] | None = None
 
 
-def plan(config: SynthesisConfig, phrase: str, voices: Sequence[Voice], seed: int) -> list[Job]:
-    """Return every clip of the corpus, positives first, split by split; the same arguments give the same plan.
+def plan(config: SynthesisConfig, phrases: str | Sequence[str], voices: Sequence[Voice], seed: int) -> list[Job]:
+    """Return every clip of the corpus, split by split, positives first; the same arguments give the same plan.
 
     Raises:
-        KwsError: the phrase cannot be spoken or is too long, the voices are too few to hold some out, or there is
+        KwsError: a phrase cannot be spoken or is too long, the voices are too few to hold some out, or there is
             nothing to say that does not hold the phrase.
     """
     rng = np.random.default_rng(seed)
     identifiers = _hearing_accents(config.language)
-    phrase = negatives.clean_phrase(phrase, identifiers[0])
-    label = slug(phrase)
-    material = _Material(config, phrase, identifiers, rng)
+    phrases = (phrases,) if isinstance(phrases, str) else phrases
+    clean = [negatives.clean_phrase(phrase, identifiers[0]) for phrase in phrases]
+    material = _Material(config, clean, identifiers, rng)
     speakers = partition(voices, config.dev_share, config.test_share)
     shares = {"dev": config.dev_share, "test": config.test_share}
     shares["train"] = 1.0 - sum(shares.values())
@@ -59,38 +59,51 @@ def plan(config: SynthesisConfig, phrase: str, voices: Sequence[Voice], seed: in
         if not speakers[split] or shares[split] <= 0.0:
             continue
         phonemes = any(voice.speaks_phonemes for voice in speakers[split])
-        lines = [material.positive(label) for _ in range(round(config.positives * shares[split]))]
-        lines += material.negatives(split, round(config.negatives * shares[split]), phonemes)
+        lines = [material.positive(phrase) for phrase in clean for _ in range(round(config.positives * shares[split]))]
+        for phrase in clean:
+            lines += material.negatives(phrase, split, round(config.negatives * shares[split]), phonemes)
         jobs += _cast(config, split, lines, speakers[split], rng)
     return jobs
 
 
 class _Material:
-    """The texts of a corpus, and how they are drawn."""
+    """The texts of a corpus, and how they are drawn. What is not a phrase holds none of them."""
 
     def __init__(
-        self, config: SynthesisConfig, phrase: str, identifiers: Sequence[str], rng: np.random.Generator
+        self, config: SynthesisConfig, phrases: Sequence[str], identifiers: Sequence[str], rng: np.random.Generator
     ) -> None:
-        self._config, self._phrase, self._rng = config, phrase, rng
-        self._ear = negatives.Ear(phrase, identifiers)
+        self._config, self._rng = config, rng
+        self._ear = negatives.Ear(phrases, identifiers)
         self._commands = self._ear.without_phrase(sentences.commands(config.language))
         self._openers = self._ear.without_phrase(sentences.openers(config.language))
-        self._found = negatives.find(phrase, config.language, identifiers, config.near_phrases, rng)
+        self._found = {
+            phrase: self._only_safe(
+                negatives.find(phrase, config.language, identifiers, config.near_phrases, rng), len(phrases)
+            )
+            for phrase in phrases
+        }
         own = sentences.read_own(config.sentences_path)
-        wanted = max(60, min(config.negatives // 4, 4000))
+        wanted = max(60, min(config.negatives * len(phrases) // 4, 4000))
         ordinary = self._ear.without_phrase(sentences.ordinary(config.language, wanted, rng, own))
         self._sentences = _shared(ordinary, config, rng)
 
-    def positive(self, label: str) -> Line:
-        """Return the phrase, alone or in running speech."""
-        text, start = self._phrase, 0
-        if self._rng.random() < self._config.carrier_share:
-            text, start = self._carried(self._phrase)
-        return Line(text, label, (start, start + len(split_words(self._phrase))))
+    def _only_safe(self, found: negatives.Negatives, phrases: int) -> negatives.Negatives:
+        """Return the negatives of one phrase in which none of the others is heard."""
+        if phrases == 1:  # its own ear has heard them all
+            return found
+        kinds = (found.near, found.parts, found.order)
+        return negatives.Negatives(*(tuple(self._ear.without_phrase(texts)) for texts in kinds))
 
-    def negatives(self, split: str, count: int, phonemes: bool) -> list[Line]:
+    def positive(self, phrase: str) -> Line:
+        """Return the phrase, alone or in running speech."""
+        text, start = phrase, 0
+        if self._rng.random() < self._config.carrier_share:
+            text, start = self._carried(phrase)
+        return Line(text, slug(phrase), (start, start + len(split_words(phrase))))
+
+    def negatives(self, phrase: str, split: str, count: int, phonemes: bool) -> list[Line]:
         """Return ``count`` lines of the four kinds by their weights; an empty kind leaves its share to others."""
-        config, found = self._config, self._found
+        config, found = self._config, self._found[phrase]
         kinds = (
             (found.near, config.near_weight),
             (found.parts, config.part_weight),
@@ -102,7 +115,7 @@ class _Material:
         # What the phrase cannot fill (one word has no other order) goes to sentences.
         weights[3] += sum(config_weight for _, config_weight in pools) - sum(weights) if pools[3][0] else 0.0
         if count and sum(weights) <= 0.0:
-            raise KwsError(f"phrase {self._phrase!r} is heard in everything else that could be said; use a longer one")
+            raise KwsError(f"phrase {phrase!r} is heard in everything else that could be said; use a longer one")
         kind_of: list[int] = (
             self._rng.choice(4, size=count, p=np.array(weights) / sum(weights)).tolist() if count else []
         )

@@ -33,8 +33,10 @@ MIN_RUN_FRAMES = 4
 MAX_GAP_FRAMES = 20
 
 
-def levels_db(samples: NDArray[np.int16], pre_emphasis: float = PRE_EMPHASIS) -> NDArray[np.float64]:
-    """Return the power of each 20 ms frame every 10 ms, in dB re 1 LSB squared: int16 [n] -> float64 [frames].
+def levels_db(
+    samples: NDArray[np.int16] | NDArray[np.float32], pre_emphasis: float = PRE_EMPHASIS
+) -> NDArray[np.float64]:
+    """Return the power of each 20 ms frame every 10 ms, in dB re 1 LSB squared: [n] -> float64 [frames].
 
     A signal shorter than a frame is one frame, padded with zeros.
     """

@@ -1,0 +1,84 @@
+/* What the files of the operators share: arithmetic, checks, and the operators themselves. Not an interface; see
+ * ops.h. */
+#ifndef KWS_OPS_KERNELS_H
+#define KWS_OPS_KERNELS_H
+
+#include "ops.h"
+
+/* On a PC the compiler makes a hot loop for several widths of vector registers, and the best one is chosen when the
+ * program starts. On a device the plain loop is compiled once. */
+#if defined(KWS_HOST) && defined(__x86_64__) && defined(__GLIBC__) && !defined(__clang__) && __GNUC__ >= 12
+#define KWS_VECTORISED __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
+#else
+#define KWS_VECTORISED
+#endif
+
+/* The rounding doubling high multiply: ties up, that is floor(product / 2^31 + 1/2). With 2^62 added nothing shifted is
+ * negative (a right shift of a negative number would be the compiler's choice), and no branch is needed. */
+static inline int32_t high_multiply(int32_t value, int32_t multiplier)
+{
+    const int64_t product = (int64_t)value * multiplier;
+    const uint64_t raised = (uint64_t)(product + ((INT64_C(1) << 62) + (INT64_C(1) << 30)));
+    return (int32_t)((int64_t)(raised >> 31) - (INT64_C(1) << 31));
+}
+
+/* The rounding right shift by 0 .. 31: ties away from zero. */
+static inline int32_t divide_by_power_of_two(int32_t value, int32_t exponent)
+{
+    const uint32_t half = (UINT32_C(1) << exponent) >> 1;
+    const uint32_t magnitude = value < 0 ? 0 - (uint32_t)value : (uint32_t)value;
+    const int32_t rounded = (int32_t)((magnitude + half) >> exponent);
+    return value < 0 ? -rounded : rounded;
+}
+
+/* kws_requantize, to be compiled into the loops. */
+static inline int32_t requantize(int32_t value, int32_t multiplier, int32_t shift)
+{
+    if (shift > 0) {
+        return high_multiply((int32_t)(value * (INT64_C(1) << shift)), multiplier);
+    }
+    return divide_by_power_of_two(high_multiply(value, multiplier), -shift);
+}
+
+static inline int8_t clamp(int32_t value, int32_t minimum, int32_t maximum)
+{
+    return (int8_t)(value < minimum ? minimum : value > maximum ? maximum : value);
+}
+
+static inline int inside(const kws_graph_t *graph, int64_t offset, int64_t bytes)
+{
+    return offset >= 0 && bytes >= 1 && bytes <= graph->arena_bytes && offset <= graph->arena_bytes - bytes;
+}
+
+static inline int is_int8(int32_t value)
+{
+    return value >= -128 && value <= 127;
+}
+
+static inline int is_multiplier(int32_t multiplier, int32_t shift, int32_t largest_shift)
+{
+    return multiplier >= 0 && shift >= -31 && shift <= largest_shift;
+}
+
+static inline int is_output(int32_t zero_point, int32_t minimum, int32_t maximum)
+{
+    return is_int8(zero_point) && is_int8(minimum) && is_int8(maximum) && minimum <= maximum;
+}
+
+/* ops_conv.c */
+void kws_run_conv2d(const kws_conv2d_t *conv, int8_t *arena);
+void kws_run_depthwise_conv2d(const kws_depthwise_conv2d_t *conv, int8_t *arena);
+int32_t kws_check_conv2d(const kws_graph_t *graph, const kws_conv2d_t *conv);
+int32_t kws_check_depthwise_conv2d(const kws_graph_t *graph, const kws_depthwise_conv2d_t *conv);
+
+/* ops_map.c */
+void kws_run_pad(const kws_pad_t *pad, int8_t *arena);
+void kws_run_add(const kws_add_t *add, int8_t *arena);
+void kws_run_max_pool2d(const kws_pool2d_t *pool, int8_t *arena);
+void kws_run_average_pool2d(const kws_pool2d_t *pool, int8_t *arena);
+int32_t kws_check_pad(const kws_graph_t *graph, const kws_pad_t *pad);
+int32_t kws_check_add(const kws_graph_t *graph, const kws_add_t *add);
+int32_t kws_check_max_pool2d(const kws_graph_t *graph, const kws_pool2d_t *pool);
+int32_t kws_check_average_pool2d(const kws_graph_t *graph, const kws_pool2d_t *pool);
+
+#endif

@@ -1,0 +1,28 @@
+"""A trained model to its integer graph: every pass, in order."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kws.compress.calibrate import calibrate
+from kws.compress.equalize import equalize
+from kws.compress.lower import lower
+from kws.compress.stages import stages
+from kws.errors import KwsError
+from kws.graph.ir import QuantGraph
+from kws.models.streaming import Streaming
+
+
+def quantize_model(model: Streaming, features: NDArray[np.floating]) -> QuantGraph:
+    """Return the checked graph of ``model`` in evaluation, calibrated on ``features`` [clips, frames, bands].
+
+    The features are LFBE in log2 units, drawn as the model was trained; frames that do not fill the last step are left
+    out.
+
+    Raises:
+        KwsError: there are no features, the model cannot be lowered or its activations are not finite.
+    """
+    whole_steps = features[:, : features.shape[1] // model.stride * model.stride]
+    if not whole_steps.size:
+        raise KwsError("calibration got no features; give at least one clip of at least one step")
+    graph = equalize(stages(model), whole_steps)
+    return lower(graph, calibrate(graph, whole_steps), model.latency)

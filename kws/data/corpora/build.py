@@ -1,0 +1,212 @@
+"""A corpus' folder -> ``manifest.csv`` and ``utterances.csv`` beside it, and what was left out."""
+
+import csv
+import hashlib
+import io
+import json
+import os
+import re
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from kws import progress
+from kws.audio import SAMPLE_RATE_HZ, declared_seconds, read_blocks
+from kws.data import manifest
+from kws.data.corpora.adapter import Adapter, Found, Options, Skips
+from kws.data.corpora.report import Report
+from kws.data.manifest import Clip
+from kws.errors import KwsError
+from kws.files import replace_file
+from kws.licences import terms
+
+MANIFEST = "manifest.csv"
+UTTERANCES = "utterances.csv"
+MARKER_ENDING = ".corpus.json"
+"""Beside a manifest: what it was made from, and its SHA-256, by which kws knows it again."""
+_THREADS = 8
+_CHUNK = 256
+
+
+def build(
+    adapter: Adapter,
+    folder: Path,
+    options: Options | None = None,
+    out: Path | None = None,
+    force: bool = False,
+    check: bool = False,
+) -> Report:
+    """Write the manifest of a downloaded corpus, and ``utterances.csv`` where the corpus says what is said.
+
+    Args:
+        adapter: the kind of corpus.
+        folder: where it lies; nothing in it is changed, no sound is copied.
+        options: what the user decides.
+        out: the manifest; by default ``manifest.csv`` in the folder. It must lie there or in a folder above.
+        force: replace files that kws did not write, or that were changed since.
+        check: decode every file, not its header alone.
+
+    Raises:
+        KwsError: the folder is no such corpus, nothing in it can be used, or a file must not be replaced.
+    """
+    folder, options = Path(os.path.abspath(folder)), options or Options()
+    if options.pattern and adapter.kind != "folder":
+        raise KwsError(f"--pattern is for a folder of one's own recordings; {adapter.kind} has a layout of its own")
+    path = _place(folder, out)
+    if not force:
+        _refuse_foreign(path, path)
+    skips = Skips()
+    found = list(_usable(adapter.scan(folder, options, skips), folder, skips))
+    if options.clear_only:
+        found = _clear(found, options, skips)
+    if not force and any(one.text for one in found):
+        _refuse_foreign(path, path.parent / UTTERANCES)
+    clips = _clips(adapter, found, options, check, skips)
+    if not clips:
+        reason, names = next(iter(skips.by_reason.items()), ("no sound file is there", ["-"]))
+        raise KwsError(f"{folder}: no clip can be used, {skips.count} left out; the first, {names[0]}: {reason}")
+    said = [clip for clip in clips if clip.text]
+    _write(adapter, folder, path, clips, said)
+    return Report(folder, path, path.parent / UTTERANCES if said else None, tuple(clips), skips)
+
+
+def _place(folder: Path, out: Path | None) -> Path:
+    path = Path(os.path.abspath(out or folder / MANIFEST))
+    if path.is_dir():
+        path = path / MANIFEST
+    if path.suffix != ".csv":
+        raise KwsError(f"{path}: a manifest's name ends in .csv; give another --out, or a folder that exists")
+    if not folder.is_relative_to(path.parent):
+        raise KwsError(f"{path}: must lie in {folder} or a folder above it, as its paths lie below it; change --out")
+    # For root such a folder can be written to all the same, and whoever marked it did not want that.
+    if path.parent.is_dir() and not path.parent.stat().st_mode & 0o222:
+        raise KwsError(f"{path.parent}: is read-only; link the corpus into a folder of yours and give --out there")
+    return path
+
+
+def _marker(path: Path) -> Path:
+    return path.with_name(path.stem + MARKER_ENDING)
+
+
+def _refuse_foreign(path: Path, place: Path) -> None:
+    """Raise ``KwsError`` where ``place``, which would be replaced, is there and not as kws left it."""
+    written = _written(path).get(place.name)
+    if not os.path.lexists(place):
+        return
+    if written is None:
+        raise KwsError(f"{place}: is there already and was not written for this corpus; move it, or give --force")
+    if _digest(place) != written:
+        raise KwsError(f"{place}: was changed since kws wrote it; move it, or give --force to replace it")
+
+
+def _written(path: Path) -> dict[str, str]:
+    """Return the SHA-256 of what kws wrote with this manifest, by file name."""
+    try:
+        digests = json.loads(_marker(path).read_text(encoding="utf-8"))["sha256"]
+        return {str(name): str(digest) for name, digest in digests.items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return {}
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
+
+
+def _usable(found: Sequence[Found], folder: Path, skips: Skips) -> Iterator[Found]:
+    """Yield each file once, where a manifest can name it."""
+    seen: set[Path] = set()
+    for one in found:
+        name = os.path.normpath(one.path)
+        if one.path in seen:
+            skips.add(name, "the corpus names it twice")
+        elif not Path(name).is_relative_to(folder):
+            skips.add(name, "it lies outside of the corpus")
+        elif re.search(r"[\\\0\r\n\ud800-\udfff]", name):
+            skips.add(name, "a manifest cannot hold its name")
+        else:
+            seen.add(one.path)
+            yield one
+
+
+def _clear(found: Sequence[Found], options: Options, skips: Skips) -> list[Found]:
+    """Return what is clearly for commercial use."""
+    answers = {licence: terms(licence) for licence in {options.licence or one.licence for one in found}}
+    kept = []
+    for one in found:
+        licence = options.licence or one.licence
+        if answers[licence].commercial == "yes":
+            kept.append(one)
+        else:
+            skips.add(one.path, f"commercial use is not clear: {licence}")
+    return kept
+
+
+def _clips(adapter: Adapter, found: list[Found], options: Options, check: bool, skips: Skips) -> list[Clip]:
+    clips = []
+    chunks = [found[start : start + _CHUNK] for start in range(0, len(found), _CHUNK)]
+    with ThreadPoolExecutor(_THREADS) as pool, progress.bar(f"Looking at {adapter.name}", len(found)) as advance:
+        for chunk in chunks:
+            for one, length in zip(chunk, pool.map(lambda one: _seconds(one, check), chunk), strict=True):
+                if isinstance(length, str):
+                    skips.add(one.path, length)
+                else:
+                    clips.append(_clip(adapter, one, length, options))
+            advance(len(chunk))
+    return clips
+
+
+def _seconds(found: Found, check: bool) -> float | str:
+    """Return a file's length, or why it cannot be used."""
+    try:
+        if check:
+            return sum(map(len, read_blocks(found.path))) / SAMPLE_RATE_HZ
+        if found.duration_s is not None and found.path.is_file():
+            return found.duration_s
+        return declared_seconds(found.path)
+    except KwsError as error:
+        reason = str(error).removeprefix(f"{found.path}: ")
+        return reason.partition(";")[0].partition(" (")[0]
+
+
+def _clip(adapter: Adapter, found: Found, seconds: float, options: Options) -> Clip:
+    return Clip(
+        path=str(found.path),
+        split=options.split or found.split,
+        label=found.label,
+        speaker=found.speaker,
+        source=adapter.name,
+        licence=options.licence or found.licence,
+        duration_s=seconds,
+        text=found.text,
+    )
+
+
+def _write(adapter: Adapter, folder: Path, path: Path, clips: list[Clip], said: list[Clip]) -> None:
+    """Write transcripts, manifest and last the marker, by which they are known again."""
+    names = [path.name]
+    if said:
+        replace_file(path.parent / UTTERANCES, _utterances(said, path.parent))
+        names.append(UTTERANCES)
+    elif _written(path).get(UTTERANCES) == _digest(path.parent / UTTERANCES):
+        (path.parent / UTTERANCES).unlink()  # of an earlier run: it would speak of other clips
+    manifest.write(clips, path)
+    digests = {name: hashlib.sha256((path.parent / name).read_bytes()).hexdigest() for name in names}
+    data = {
+        "kind": adapter.kind,
+        "folder": os.path.relpath(folder, path.parent),
+        "clips": len(clips),
+        "sha256": digests,
+    }
+    replace_file(_marker(path), (json.dumps(data, indent=1) + "\n").encode())
+
+
+def _utterances(clips: list[Clip], folder: Path) -> bytes:
+    """Return the table that ``kws.evaluate.transcripts`` reads; each clip is one utterance, from start to end."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(("path", "start_s", "end_s", "utt", "transcript"))
+    for clip in clips:
+        place = Path(clip.path)
+        end_s = f"{clip.duration_s:.4f}".rstrip("0").rstrip(".")
+        writer.writerow((place.relative_to(folder).as_posix(), "0", end_s, place.stem, clip.text))
+    return text.getvalue().encode()

@@ -1,0 +1,189 @@
+"""A corpus of phrases, and of what is not them, said by pieces of recorded speech; a manifest like synthesis writes."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import soundfile
+
+from kws.data import manifest
+from kws.data.manifest import NEAR_PHRASE, Clip
+from kws.data.phones.config import PhonesConfig
+from kws.data.phones.inventory import SILENCE
+from kws.data.phones.pieces import Pieces, Run
+from kws.errors import KwsError
+from kws.files import unwritable
+from kws.progress import bar
+
+MANIFEST = "manifest.csv"
+SAMPLE_RATE_HZ = 16000
+LEAST_CHANGED = 2
+"""So many of a phrase's phones at least are replaced, left out or added in a near phrase; all of a shorter one."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """A phrase and the ways that its accents say it, as phone numbers without pauses."""
+
+    phrase: str
+    spoken: tuple[tuple[int, ...], ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Said:
+    """A clip to be: its pieces, what joining them costs per phone, its label and text."""
+
+    runs: list[Run]
+    cost: float
+    label: str
+    text: str
+
+
+TRIES = 3
+"""So many draws for each clip that is wanted."""
+
+Draw = Callable[[], Sequence[int] | None]
+
+
+def make(
+    pieces: Pieces,
+    targets: Sequence[Target],
+    others: Sequence[Sequence[int]],
+    config: PhonesConfig,
+    directory: Path,
+    seed: int,
+) -> Path:
+    """Write the corpus and return its manifest's path; a phrase that the recordings cannot say has no clips in it.
+
+    The same arguments give the same bytes. ``others`` are phone sequences of ordinary words, which negatives are made
+    of.
+
+    Raises:
+        KwsError: the directory cannot be written to.
+    """
+    rng = np.random.default_rng((seed, 17))
+    said: list[Said] = []
+    with bar("Putting phrases together from recorded speech", len(targets) + 1) as advance:
+        for target in targets:
+            draw: Draw = partial(_one_of, target.spoken, rng)
+            said += _say(
+                pieces, draw, config.pieces, config.kept_share, (manifest.slug(target.phrase), target.phrase), rng
+            )
+            advance()
+        draw = partial(near, targets, others, len(pieces.speech.inventory.symbols), rng)
+        said += _say(pieces, draw, config.near_pieces, 1.0, (NEAR_PHRASE, ""), rng)
+        advance()
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise unwritable(directory, error) from error
+    clips = [_write(pieces, one, directory, number, rng) for number, one in enumerate(said)]
+    manifest.write(clips, directory / MANIFEST)  # last: what it names is there
+    return directory / MANIFEST
+
+
+def near(
+    targets: Sequence[Target], others: Sequence[Sequence[int]], phones: int, rng: np.random.Generator
+) -> tuple[int, ...] | None:
+    """Return what is not the phrase: ordinary words, or the phrase with a part replaced, cut off or prefixed.
+
+    Every stretch of it differs by at least ``LEAST_CHANGED`` phones from every way that a phrase is said. None where
+    chance gives no such thing: everything is too like a phrase of one phone.
+    """
+    targets = [target for target in targets if target.spoken]
+    phrases = {spoken for target in targets for spoken in target.spoken}
+    for _ in range(100 if targets and others else 0):
+        words = others[int(rng.integers(len(others)))]
+        target = targets[int(rng.integers(len(targets)))]
+        own = target.spoken[int(rng.integers(len(target.spoken)))]
+        cut = int(rng.integers(1, max(len(own) - 1, 2)))
+        kind = rng.random()
+        if kind < 0.5:
+            made = tuple(words)
+        elif kind < 0.7:
+            made = (*own[:cut], *words[:4])
+        elif kind < 0.85:
+            made = (*words[:4], *own[cut:])
+        else:
+            changed = list(own)
+            count = min(max(LEAST_CHANGED, len(own) // 3), len(own))
+            for place in rng.choice(len(own), count, replace=False):
+                changed[int(place)] = int(rng.integers(1, phones))
+            made = tuple(changed)
+        if made and not any(holds(made, phrase) for phrase in phrases):
+            return made
+    return None
+
+
+def holds(phones: Sequence[int], phrase: Sequence[int]) -> bool:
+    """Return whether some stretch of ``phones`` is the phrase but for fewer than ``LEAST_CHANGED`` phones.
+
+    The edit distance of a stretch (Sellers, "The theory and computation of evolutionary distances", 1980).
+
+    >>> holds((7, 1, 2, 4, 8), (1, 2, 3, 4)), holds((7, 1, 4, 8), (1, 2, 3, 4))
+    (True, False)
+    """
+    row = [0] * (len(phones) + 1)
+    for index, phone in enumerate(phrase, 1):
+        before, row[0] = row[0], index
+        for place, heard in enumerate(phones, 1):
+            best = min(before + (phone != heard), row[place] + 1, row[place - 1] + 1)
+            before, row[place] = row[place], best
+    return min(row) < min(LEAST_CHANGED, len(phrase))
+
+
+def _one_of(spoken: Sequence[Sequence[int]], rng: np.random.Generator) -> Sequence[int] | None:
+    return spoken[int(rng.integers(len(spoken)))] if spoken else None
+
+
+def _say(
+    pieces: Pieces, draw: Draw, count: int, kept_share: float, label: tuple[str, str], rng: np.random.Generator
+) -> list[Said]:
+    """Choose pieces for ``count`` clips, those with the best joins of ``count / kept_share``.
+
+    What is drawn may hold two phones that nobody said in a row; where that is so too often, there are fewer clips.
+    """
+    found: list[Said] = []
+    wanted = round(count / kept_share)
+    for _ in range(TRIES * wanted):
+        if len(found) == wanted:
+            break
+        drawn = draw()
+        chosen = None if drawn is None else pieces.choose([SILENCE, *drawn, SILENCE], rng)
+        if chosen is not None:
+            found.append(Said(*chosen, *label))
+    return sorted(found, key=lambda said: said.cost)[:count]
+
+
+def _write(pieces: Pieces, said: Said, directory: Path, number: int, rng: np.random.Generator) -> Clip:
+    """Write one clip at a random level and return its row; the phrase is all of it but the pauses at its ends."""
+    sound = pieces.render(said.runs)
+    samples = np.rint(sound.samples * rng.uniform(0.1, 0.8) * 32767.0).astype(np.int16)
+    name = f"train/{said.label}/{number:06d}.flac"
+    path = directory / name
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        soundfile.write(path, samples, SAMPLE_RATE_HZ)
+    except (OSError, soundfile.LibsndfileError) as error:
+        raise KwsError(f"{path}: cannot be written ({error}); check the folder and free space") from error
+    spoken = [pieces.speech.utterances[run.utterance].utterance for run in said.runs]
+    is_phrase = said.label != NEAR_PHRASE
+    return Clip(
+        path=name,
+        split="train",
+        label=said.label,
+        speaker=f"pieces:{spoken[0].speaker}",
+        source=f"pieces of {_joined(one.source for one in spoken)}",
+        licence=_joined(one.licence for one in spoken),
+        duration_s=len(samples) / SAMPLE_RATE_HZ,
+        kw_start_s=sound.begin / SAMPLE_RATE_HZ if is_phrase else None,
+        kw_end_s=sound.end / SAMPLE_RATE_HZ if is_phrase else None,
+        text=said.text,
+    )
+
+
+def _joined(names: Iterable[str]) -> str:
+    """Return the different names in alphabetical order: a clip has the terms of all its pieces."""
+    return " + ".join(sorted(set(names)))

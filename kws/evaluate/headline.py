@@ -1,0 +1,28 @@
+"""What an evaluation tells first: the phrase alone against ordinary speech."""
+
+from collections.abc import Sequence
+
+from kws.evaluate.metrics import Trace
+from kws.evaluate.results import HEADLINE_NEGATIVES
+from kws.evaluate.stream import positive_labels
+
+Groups = dict[str, list[Trace]]
+
+
+def by_label(traces: Sequence[Trace]) -> Groups:
+    """Return the traces of each label, in their order."""
+    groups: Groups = {}
+    for trace in traces:
+        groups.setdefault(trace.layout.label, []).append(trace)
+    return groups
+
+
+def headline(groups: Groups, phrase: str) -> tuple[list[Trace], list[Trace]]:
+    """Return the positives and negatives that the headline and the DET curve are about; none where there are none.
+
+    The phrase alone before the phrase in sentences; ordinary speech, or all negatives where there is none.
+    """
+    positives = next((groups[label] for label in positive_labels(phrase) if label in groups), [])
+    others = [trace for label, group in groups.items() if label not in positive_labels(phrase) for trace in group]
+    negatives = groups.get(HEADLINE_NEGATIVES, others)
+    return positives, negatives if sum(trace.layout.hours for trace in negatives) > 0.0 else []

@@ -1,0 +1,69 @@
+"""What the command line changes of a recipe, so that one recipe serves every phrase and every corpus."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from kws.errors import KwsError
+from kws.recipe import DataConfig, Recipe, load_recipe
+
+
+@dataclass(frozen=True)
+class Overrides:
+    """Values in place of the recipe's own; what is left out stays.
+
+    Attributes:
+        phrases: what is listened for.
+        manifests: files, or folders that hold a manifest.csv, for the recipe's ``[[data]]``. They keep the settings of
+            the entries they stand for: one entry's go to all of them, several entries need one each, in their order.
+        seed: of everything that is drawn.
+        language: of the synthesizers.
+
+    >>> Overrides(phrases=("hey marvin",), seed=3).apply(Recipe("computer")).wake_phrases
+    ('hey marvin',)
+    """
+
+    phrases: tuple[str, ...] = ()
+    manifests: tuple[Path, ...] = ()
+    seed: int | None = None
+    language: str | None = None
+
+    def load(self, path: Path) -> Recipe:
+        """Read a recipe and change it.
+
+        Raises:
+            KwsError: the file is not a recipe, or the values do not go with it.
+        """
+        return self.apply(load_recipe(path), str(path))
+
+    def apply(self, recipe: Recipe, where: str = "recipe") -> Recipe:
+        """Return the changed recipe; ``where`` names it in errors.
+
+        Raises:
+            KwsError: the values do not go with the recipe.
+        """
+        values: dict[str, Any] = {"data": self._data(recipe.data, where)}
+        if self.phrases:
+            one = len(self.phrases) == 1
+            values |= {"phrase": self.phrases[0], "phrases": ()} if one else {"phrase": "", "phrases": self.phrases}
+        if self.seed is not None:
+            values["seed"] = self.seed
+        try:
+            if self.language is not None:
+                values["synthesis"] = replace(recipe.synthesis, language=self.language)
+            return replace(recipe, **values)
+        except ValueError as error:
+            raise KwsError(f"{where}: {error}") from error
+
+    def _data(self, entries: tuple[DataConfig, ...], where: str) -> tuple[DataConfig, ...]:
+        if not self.manifests:
+            return entries
+        paths = [str(path / "manifest.csv" if path.is_dir() else path) for path in self.manifests]
+        if len(entries) < 2:
+            entries = (entries or (DataConfig(""),)) * len(paths)
+        if len(entries) != len(paths):
+            raise KwsError(
+                f"{where}: has {len(entries)} [[data]] entries and {len(paths)} manifests are given in their place; "
+                "give one for each, in their order"
+            )
+        return tuple(replace(entry, manifest=path) for entry, path in zip(entries, paths, strict=True))

@@ -1,0 +1,86 @@
+"""The clips of a recipe: where they come from, what they are to its phrases, what they are worth as a licence."""
+
+import hashlib
+import json
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from kws.config import config_hash
+from kws.data import manifest
+from kws.data.manifest import Clip
+from kws.errors import KwsError
+from kws.evaluate import transcripts
+from kws.evaluate.stream import positive_labels
+from kws.model_file import Source
+from kws.recipe import DataConfig, Recipe
+from kws.train.streams import Domain
+
+
+def read_clips(recipe: Recipe, manifests: Sequence[Path]) -> list[Clip]:
+    """Return the clips of the manifests, and of the recipe's data with the labels it names.
+
+    Raises:
+        KwsError: a manifest is not as it must be, or has none of the labels.
+    """
+    return [clip for domain in read_domains(recipe, manifests) for clip in domain.clips]
+
+
+def read_domains(recipe: Recipe, manifests: Sequence[Path]) -> list[Domain]:
+    """Return the same, a domain for each manifest: synthetic voices are one, each collection of recordings another."""
+    domains = [Domain(_name(path), tuple(manifest.read(path))) for path in manifests]
+    for entry in recipe.data:
+        found = manifest.read(Path(entry.manifest))
+        unknown = sorted(set(entry.labels) - {clip.label for clip in found})
+        if unknown:
+            raise KwsError(f"{entry.manifest}: has no clip with label {unknown[0]!r}; correct the recipe's data.labels")
+        domains.append(Domain(_name(Path(entry.manifest)), taken(recipe, entry, found)))
+    return domains
+
+
+def taken(recipe: Recipe, entry: DataConfig, clips: Sequence[Clip]) -> tuple[Clip, ...]:
+    """Return those of a manifest's clips that the recipe's entry wants, whatever their split."""
+    left_out = () if entry.positives else [label for phrase in recipe.wake_phrases for label in positive_labels(phrase)]
+    return tuple(
+        clip for clip in clips if (not entry.labels or clip.label in entry.labels) and clip.label not in left_out
+    )
+
+
+def read_transcripts(recipe: Recipe, manifests: Sequence[Path]) -> transcripts.Transcripts:
+    """Return what is said in the clips, as far as the manifests' ``utterances.csv`` tell."""
+    found: dict[str, tuple[transcripts.Utterance, ...]] = {}
+    for path in (*manifests, *(Path(entry.manifest) for entry in recipe.data)):
+        found.update(transcripts.read(path))
+    return found
+
+
+def ledger(clips: Sequence[Clip]) -> tuple[Source, ...]:
+    """Return what a model learned from, by source and licence, in alphabetical order."""
+    groups: dict[tuple[str, str], list[float]] = defaultdict(list)
+    for clip in clips:
+        groups[clip.source, clip.licence].append(clip.duration_s)
+    return tuple(
+        Source(name, licence, len(durations), round(sum(durations) / 3600.0, 4))
+        for (name, licence), durations in sorted(groups.items())
+    )
+
+
+def shard_ledger(sources: Sequence[Mapping[str, Any]]) -> tuple[Source, ...]:
+    """Return the same for what the shards' indexes say that they were drawn from; each source once."""
+    rows = {(row["name"], row["licence"]): row for row in sources}
+    return tuple(Source(name, licence, row["clips"], row["hours"]) for (name, licence), row in sorted(rows.items()))
+
+
+def identity(recipe: Recipe, clips: Sequence[Clip], phones: str = "") -> str:
+    """Return a hash of the recipe and of the clips it is trained on, wherever they lie, and of their ``phones``."""
+    digest = hashlib.sha256((config_hash(recipe) + phones).encode())
+    for clip in clips:
+        row = (Path(clip.path).name, clip.split, clip.label, clip.duration_s, [asdict(word) for word in clip.words])
+        digest.update(json.dumps(row).encode())
+    return digest.hexdigest()[:16]
+
+
+def _name(path: Path) -> str:
+    return path.absolute().parent.name

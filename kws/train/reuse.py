@@ -1,0 +1,110 @@
+"""Examples used more than once, each time heard differently: drawing one costs as much as several steps of training.
+
+What is changed on the features costs next to nothing: the level, the microphone's colour (a smooth curve over the
+bands) and more noise, another example of the batch without a keyword laid under it. Energies add up where sounds do, on
+average; the interference between them is left out, as in spectral-domain mixing of speech and noise (Ephraim 1992).
+
+Nothing is kept between steps but drawn batches: step n always trains on the same batch with the same changes, wherever
+a run was taken up again.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import closing
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from kws.data.dataset import Batch
+from kws.frontend.config import LFBE_FRACTION_BITS
+
+GROUP = 16
+"""So many drawn batches are shuffled among their uses; they are kept in memory together."""
+
+LEVEL_OCTAVES = 3.0
+COLOUR_OCTAVES = 0.8
+COLOUR_POINTS = 6
+NOISE_SHARE = 0.5
+NOISE_DB = (6.0, 30.0)
+_DB_PER_OCTAVE = 10.0 * float(np.log10(2.0))
+
+Draw = Callable[[int, int], Iterator[Batch]]
+"""From a first and a last number to the drawn batches in between, in order."""
+
+
+def batches(draw: Draw, first: int, last: int, reuse: int, seed: int) -> Iterator[tuple[Batch, int]]:
+    """Yield for each step ``first`` .. ``last - 1`` its batch and which use of it this is (0: as it was drawn).
+
+    Each drawn batch serves ``reuse`` steps of a group of ``GROUP * reuse``, in an order drawn from ``seed``.
+    """
+    if reuse == 1:
+        with closing(_Closing(draw(first, last))) as drawn:
+            yield from ((next(drawn), 0) for _ in range(first, last))
+        return
+    with closing(_Closing(draw(first // (GROUP * reuse) * GROUP, -(-last // (GROUP * reuse)) * GROUP))) as drawn:
+        kept: list[Batch] = []
+        group = -1
+        for step in range(first, last):
+            if step // (GROUP * reuse) != group:
+                group = step // (GROUP * reuse)
+                kept = []
+            which, use = _order(group, reuse, seed)[step % (GROUP * reuse)]
+            while len(kept) <= which:
+                kept.append(next(drawn))
+            yield kept[which], use
+
+
+def _order(group: int, reuse: int, seed: int) -> list[tuple[int, int]]:
+    """Return (batch, use) for the steps of a group: batches come in as they are drawn, then again in random order.
+
+    The first use of batch i stands at place i * reuse or later only if it has been drawn by then.
+    """
+    rng = np.random.default_rng((seed, 23, group))
+    places = [(batch + spread, batch, use) for batch in range(GROUP) for use, spread in enumerate(_spread(reuse, rng))]
+    return [(batch, use) for _, batch, use in sorted(places)]
+
+
+def _spread(reuse: int, rng: np.random.Generator) -> list[float]:
+    return [0.0, *sorted(rng.uniform(0.0, GROUP, reuse - 1).tolist())]
+
+
+class _Closing:
+    """An iterator whose ``close`` is there whatever it is made of."""
+
+    def __init__(self, inner: Iterator[Batch]) -> None:
+        self.inner = inner
+
+    def __next__(self) -> Batch:
+        return next(self.inner)
+
+    def close(self) -> None:
+        close = getattr(self.inner, "close", None)
+        if close is not None:
+            close()
+
+
+def heard_again(batch: Batch, seed: tuple[int, ...]) -> Tensor:
+    """Return the features, int16 [clips, frames, bands], at another level, in another colour, with more noise."""
+    rng = np.random.default_rng(seed)
+    clips, _, bands = batch.features.shape
+    x = batch.features.float() * 2.0**-LFBE_FRACTION_BITS
+    points = rng.normal(0.0, COLOUR_OCTAVES, (clips, COLOUR_POINTS))
+    places = np.linspace(0.0, COLOUR_POINTS - 1.0, bands)
+    curves = np.stack([np.interp(places, np.arange(COLOUR_POINTS), row) for row in points])
+    level = rng.uniform(-LEVEL_OCTAVES, LEVEL_OCTAVES, (clips, 1))
+    x = x + torch.from_numpy((curves + level).astype(np.float32))[:, None]
+    x = _with_noise(x, batch, rng)
+    return x.clamp(0.0, 63.0).mul_(2.0**LFBE_FRACTION_BITS).round_().to(torch.int16)
+
+
+def _with_noise(x: Tensor, batch: Batch, rng: np.random.Generator) -> Tensor:
+    """Lay a clip that holds no keyword under some of the others, at a random signal-to-noise ratio."""
+    others = [index for index, kind in enumerate(batch.kinds) if kind not in ("positive", "cut", "near")]
+    if not others:
+        return x
+    noise = x[torch.from_numpy(rng.choice(others, len(x)))]
+    louder = (torch.exp2(x).mean(dim=(1, 2)).log2() - torch.exp2(noise).mean(dim=(1, 2)).log2())[:, None, None]
+    decibels = rng.uniform(*NOISE_DB, len(x)).astype(np.float32)
+    decibels[rng.random(len(x)) >= NOISE_SHARE] = 200.0
+    ratio = torch.from_numpy(decibels / np.float32(_DB_PER_OCTAVE))[:, None, None]
+    return torch.logaddexp2(x, noise + louder - ratio)

@@ -1,0 +1,225 @@
+"""How good a model is where training has not been: the choice among its states on the way, and its thresholds.
+
+The float model runs over held-out streams in chunks, and what it says goes through the shipped scorer and decision,
+so that what is chosen by is what a user gets: misses at so many false accepts per hour. A few hours tell rates apart
+only so far; so states are compared by the mean of the misses at several rates, evenly spaced in octaves.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from kws.compress.calibrate import quantized_input
+from kws.data.dataset import Batch
+from kws.detect import SCORE_ONE, DetectorConfig, Scorer
+from kws.evaluate.metrics import Trace, match, thresholds
+from kws.frontend import FrontendConfig
+from kws.models.layers import Sequential
+from kws.recipe import TrainConfig
+from kws.train.labels import Labeller
+from kws.train.loss import terms
+from kws.train.streams import HeldOutStream
+
+OCTAVES = (-2, -1, 0, 1, 2)
+"""States are compared at the wanted false accepts per hour times 2 to these powers."""
+
+LOGIT_STEPS = 12.0
+"""Steps of one unit of a centred float logit, for the integer decision logic: range +-10.6, difference 1/12."""
+
+THRESHOLDS_AT_MOST = 120
+CHUNK_FRAMES = 6000
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One look at the held-out streams.
+
+    Attributes:
+        step: after how many steps of training.
+        false_reject_rate: at the wanted false accepts per hour, the mean over groups and phrases.
+        mean_false_reject_rate: the mean over several rates, which states are compared by.
+        false_accepts_per_hour: measured with ``thresholds``, the mean over phrases.
+        loss: of held-out examples.
+        thresholds: Q15, one per phrase, for the wanted false accepts per hour.
+        groups: the false reject rate of each group of words at ``thresholds``: synthetic or recorded, clean or noise.
+    """
+
+    step: int
+    false_reject_rate: float
+    mean_false_reject_rate: float
+    false_accepts_per_hour: float
+    loss: float
+    thresholds: tuple[int, ...]
+    groups: Mapping[str, float] = field(default_factory=dict)
+
+    def key(self) -> tuple[float, float]:
+        """Return what trials are compared by: the mean false rejects, then the loss; the least is the best."""
+        return self.mean_false_reject_rate, self.loss
+
+
+@dataclass(frozen=True, eq=False)
+class HeldOut:
+    """What a state is judged on: streams, and some examples drawn as training draws them, for the loss."""
+
+    streams: Sequence[HeldOutStream]
+    batches: Sequence[Batch]
+    labeller: Labeller
+    detector: DetectorConfig
+    frontend: FrontendConfig
+    config: TrainConfig
+
+    def trial(self, model: Sequential, step: int) -> Trial:
+        """Look at the model, which must be in evaluation mode."""
+        traces = [self._traces(model, stream) for stream in self.streams]
+        found = [self._phrase(index, traces) for index in range(len(self.detector.phrases))]
+        return Trial(
+            step=step,
+            false_reject_rate=float(np.mean([one.false_reject_rate for one in found])),
+            mean_false_reject_rate=float(np.mean([one.mean_false_reject_rate for one in found])),
+            false_accepts_per_hour=float(np.mean([one.false_accepts_per_hour for one in found])),
+            loss=self._loss(model),
+            thresholds=tuple(one.threshold for one in found),
+            groups=_mean_groups([one.groups for one in found]),
+        )
+
+    def _traces(self, model: Sequential, stream: HeldOutStream) -> dict[int, Trace]:
+        """Return the trace of each phrase that the stream is about."""
+        step_ms = model.stride * self.frontend.hop_ms
+        first = (model.stride - 1) * self.frontend.hop_samples + self.frontend.window_samples
+        scores = Scorer(self.detector, 1.0 / LOGIT_STEPS, step_ms).push(logit_steps(streamed(model, stream.features)))
+        return {
+            index: Trace(layout, scores[:, index], first / self.frontend.sample_rate_hz, step_ms / 1000.0)
+            for index, layout in stream.layouts.items()
+        }
+
+    def _phrase(self, index: int, traces: Sequence[dict[int, Trace]]) -> "PhraseResult":
+        groups: dict[str, list[Trace]] = {}
+        for stream, found in zip(self.streams, traces, strict=True):
+            if index in found:
+                groups.setdefault(stream.group, []).append(found[index])
+        negatives = groups.pop("")
+        step_ms = round(negatives[0].step_s * 1000)
+        points = sweep(groups, negatives, self.detector.refractory_steps(step_ms))
+        return judge(points, self.config.select_false_accepts_per_hour)
+
+    def _loss(self, model: Sequential) -> float:
+        losses = []
+        for batch in self.batches:
+            features = whole_steps(batch.features, model.stride).to(device_of(model))
+            with torch.no_grad():
+                logits = model(quantized_input(features))
+                targets = self.labeller(batch.spans.to(features.device), features.shape[1])
+                losses.append(float(terms(logits, targets, self.config).loss()))
+        return float(np.mean(losses))
+
+
+@dataclass(frozen=True)
+class Point:
+    """What a threshold costs: false accepts per hour, and the false reject rate of each group."""
+
+    threshold: int
+    false_accepts_per_hour: float
+    groups: Mapping[str, float]
+
+    @property
+    def false_reject_rate(self) -> float:
+        """The mean over groups."""
+        return float(np.mean(list(self.groups.values())))
+
+
+@dataclass(frozen=True)
+class PhraseResult:
+    """What a trial finds for one phrase; see ``Trial``."""
+
+    false_reject_rate: float
+    mean_false_reject_rate: float
+    false_accepts_per_hour: float
+    threshold: int
+    groups: Mapping[str, float]
+
+
+def sweep(groups: Mapping[str, Sequence[Trace]], negatives: Sequence[Trace], refractory_steps: int) -> list[Point]:
+    """Return a point for each threshold worth trying, each run through the whole shipped decision."""
+    everything = [trace for traces in groups.values() for trace in traces]
+    hours = sum(trace.layout.hours for trace in negatives)
+    words = {name: sum(len(trace.layout.events) for trace in traces) for name, traces in groups.items()}
+    points = []
+    for threshold in thresholds(everything, negatives, THRESHOLDS_AT_MOST):
+
+        def outcomes(traces: Sequence[Trace], at: int = threshold) -> list[tuple[int, int]]:
+            found = [match(trace.detect(at, refractory_steps), trace.layout) for trace in traces]
+            return [(len(one.misses), len(one.false_accepts_s)) for one in found]
+
+        misses = {name: sum(missed for missed, _ in outcomes(traces)) for name, traces in groups.items()}
+        accepts = sum(accepted for _, accepted in outcomes(negatives))
+        points.append(Point(threshold, accepts / hours, {name: misses[name] / words[name] for name in groups}))
+    return points
+
+
+def judge(points: Sequence[Point], wanted_per_hour: float) -> PhraseResult:
+    """Return the misses at the wanted false accepts per hour, and their mean over the octaves around it."""
+    chosen = best(points, wanted_per_hour)
+    around = [best(points, wanted_per_hour * 2.0**octave).false_reject_rate for octave in OCTAVES]
+    return PhraseResult(
+        false_reject_rate=chosen.false_reject_rate,
+        mean_false_reject_rate=float(np.mean(around)),
+        false_accepts_per_hour=chosen.false_accepts_per_hour,
+        threshold=chosen.threshold,
+        groups=chosen.groups,
+    )
+
+
+def best(points: Sequence[Point], at_most_per_hour: float) -> Point:
+    """Return the point with the fewest misses among those within the rate, of equals the middle one.
+
+    A threshold that never fires keeps every rate: where nothing else does, everything is missed.
+
+    >>> points = [Point(9, 8.0, {"": 0.0}), Point(20, 2.0, {"": 0.1}), Point(30, 0.0, {"": 0.3})]
+    >>> best(points, 2.0).threshold, best(points, 0.5).threshold, best(points[:1], 1.0).groups
+    (20, 30, {'': 1.0})
+    """
+    never = Point(SCORE_ONE + 1, 0.0, dict.fromkeys(points[0].groups, 1.0))
+    allowed = [*(point for point in points if point.false_accepts_per_hour <= at_most_per_hour), never]
+    least = min(allowed, key=lambda point: (point.false_reject_rate, point.false_accepts_per_hour))
+    reached = (least.false_reject_rate, least.false_accepts_per_hour)
+    equals = [one for one in allowed if (one.false_reject_rate, one.false_accepts_per_hour) == reached]
+    return equals[len(equals) // 2]
+
+
+def streamed(model: Sequential, features: Tensor) -> Tensor:
+    """Return the model's logits over a stream in chunks: int16 [frames, bands] -> float32 [steps, outputs], CPU."""
+    place = device_of(model)
+    state = model.initial_state(1)
+    parts = []
+    frames = whole_steps(features[None], model.stride)
+    chunk = CHUNK_FRAMES - CHUNK_FRAMES % model.stride
+    with torch.no_grad():
+        for begin in range(0, frames.shape[1], chunk):
+            logits, state = model.step(quantized_input(frames[:, begin : begin + chunk].to(place)), state)
+            parts.append(logits[0].cpu())
+    return torch.cat(parts)
+
+
+def logit_steps(logits: Tensor) -> NDArray[np.int8]:
+    """Return float logits [steps, outputs] as the integers that the decision logic takes."""
+    centred = (logits - logits.mean(dim=-1, keepdim=True)).numpy() * LOGIT_STEPS
+    return np.clip(np.rint(centred), -128, 127).astype(np.int8)
+
+
+def whole_steps(features: Tensor, stride: int) -> Tensor:
+    """Return [clips, frames, bands] without the last frames that fill no step of the model."""
+    return features[:, : features.shape[1] - features.shape[1] % stride]
+
+
+def device_of(model: Sequential) -> torch.device:
+    """Return what the model's weights lie on."""
+    return next(model.parameters()).device
+
+
+def _mean_groups(found: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    names = sorted({name for groups in found for name in groups})
+    return {name: float(np.mean([groups[name] for groups in found if name in groups])) for name in names}

@@ -1,0 +1,83 @@
+"""Two processes give what one gives with the same batches, and a killed one does not end the run."""
+
+import json
+import os
+import runpy
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from kws.errors import KwsError
+from kws.train.distributed import Ranks, choose_device
+
+WORKER = Path(__file__).with_name("ranks_worker.py")
+
+
+def torchrun(*arguments: object, restarts: int = 0) -> subprocess.CompletedProcess[str]:
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    command = [*launcher, f"--max-restarts={restarts}", "--monitor-interval=0.1", *map(str, arguments)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    return subprocess.run(command, capture_output=True, text=True, timeout=600, env=environment, check=False)
+
+
+def results(directory: Path, rank: int) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
+    return json.loads((directory / f"rank_{rank}.json").read_text()), torch.load(directory / f"rank_{rank}.pt")
+
+
+@pytest.fixture(scope="module")
+def two(clips_manifest: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """The directory and the standard error of an undisturbed run of two processes."""
+    directory = tmp_path_factory.mktemp("two")
+    done = torchrun(WORKER, clips_manifest, directory)
+    assert done.returncode == 0, done.stderr
+    return directory, done.stderr
+
+
+def test_two_processes_have_the_loss_curve_of_one(two: tuple[Path, str], clips_manifest: Path, tmp_path: Path) -> None:
+    alone = runpy.run_path(str(WORKER))["run"](clips_manifest, tmp_path, Ranks())
+    one, weights = results(tmp_path, 0)
+    for found, same_weights in (results(two[0], 0), results(two[0], 1)):
+        assert found["losses"] == pytest.approx(alone, rel=1e-4)
+        assert found["step"] == one["step"]
+        for name, value in weights.items():
+            assert torch.allclose(value, same_weights[name], rtol=1e-2, atol=1e-3), name
+    assert len(alone) == 9
+    assert alone[-1] < alone[0]
+
+
+def test_both_processes_hold_the_same_weights_to_the_bit(two: tuple[Path, str]) -> None:
+    (_, first), (_, second) = results(two[0], 0), results(two[0], 1)
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_the_first_process_alone_prints_and_writes(two: tuple[Path, str]) -> None:
+    lines = [line for line in two[1].splitlines() if line.startswith("Training: 100 %")]
+    assert len(lines) == 1
+    assert sorted(path.suffix for path in two[0].iterdir()) == [".json", ".json", ".pt", ".pt", ".pt"]
+
+
+def test_a_killed_worker_goes_on_from_the_checkpoint(
+    two: tuple[Path, str], clips_manifest: Path, tmp_path: Path
+) -> None:
+    done = torchrun(WORKER, clips_manifest, tmp_path, 5, restarts=1)
+    assert done.returncode == 0, done.stderr
+    (found, weights), (undisturbed, wanted) = results(tmp_path, 0), results(two[0], 0)
+    assert found["losses"] == undisturbed["losses"][3:]  # the checkpoint is from step 3
+    assert all(torch.equal(weights[name], wanted[name]) for name in wanted)
+
+
+def test_a_batch_must_have_equal_parts() -> None:
+    assert Ranks(1, 4).part(64) == 16
+    with pytest.raises(KwsError, match="64, which 3 processes cannot share"):
+        Ranks(1, 3).part(64)
+
+
+def test_a_gpu_that_is_not_there_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert choose_device("auto").type == "cpu"
+    with pytest.raises(KwsError, match=r"train\.device is 'cuda', but process 0 of this machine has no GPU"):
+        choose_device("cuda")

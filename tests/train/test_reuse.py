@@ -1,0 +1,76 @@
+"""Drawn batches used more than once: the same for a resumed run, the labels' batch, other features."""
+
+import dataclasses
+import itertools
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+import torch
+
+from kws.data.dataset import Batch
+from kws.train.reuse import GROUP, batches, heard_again
+
+
+def batch(number: int, clips: int = 6) -> Batch:
+    rng = np.random.default_rng(number)
+    features = rng.integers(6000, 12000, (clips, 20, 40)).astype(np.int16)
+    kinds = ("positive", "cut", "near", "speech", "noise", "speech")[:clips]
+    return Batch(torch.from_numpy(features), torch.full((clips, 1, 4), float(number)), kinds)
+
+
+def draw(first: int, last: int) -> Iterator[Batch]:
+    return (batch(number) for number in range(first, last))
+
+
+def uses(first: int, last: int, reuse: int) -> list[tuple[float, int]]:
+    return [(float(one.spans[0, 0, 0]), use) for one, use in batches(draw, first, last, reuse, seed=3)]
+
+
+@pytest.mark.parametrize("reuse", [1, 2, 5])
+def test_every_batch_comes_as_often_as_asked_first_as_it_was_drawn(reuse: int) -> None:
+    seen = uses(0, 2 * GROUP * reuse, reuse)
+    for number in range(2 * GROUP):
+        assert [use for which, use in seen if which == number] == list(range(reuse))
+
+
+@pytest.mark.parametrize("reuse", [1, 3])
+@pytest.mark.parametrize("at", [1, 17, 3 * GROUP, 3 * GROUP + 5])
+def test_a_run_taken_up_again_goes_on_with_the_same_batches(reuse: int, at: int) -> None:
+    assert uses(at, 5 * GROUP, reuse) == uses(0, 5 * GROUP, reuse)[at:]
+
+
+def test_uses_of_a_batch_are_spread_out() -> None:
+    seen = [which for which, _ in uses(0, 4 * GROUP, 4)]
+    assert sum(one == other for one, other in itertools.pairwise(seen)) < len(seen) // 4
+
+
+def test_what_is_heard_again_differs_by_the_seed_alone() -> None:
+    one, other = heard_again(batch(0), (1, 2)), heard_again(batch(0), (1, 3))
+    assert torch.equal(one, heard_again(batch(0), (1, 2)))
+    assert not torch.equal(one, other)
+    assert one.dtype == torch.int16
+    assert one.shape == batch(0).features.shape
+
+
+def test_without_speech_to_lay_under_only_level_and_colour_change() -> None:
+    positives = dataclasses.replace(batch(0), kinds=("positive",) * 6)
+    change = heard_again(positives, (1, 2)).float() - positives.features.float()
+    spread_over_time = (change.amax(dim=1) - change.amin(dim=1)).max()
+    assert float(spread_over_time) <= 1.0  # rounding: the same change in every frame
+    assert float(change.abs().max()) > 100.0
+
+
+def test_noise_is_laid_under_half_of_the_clips_between_6_and_30_db_down() -> None:
+    features = torch.full((2, 20, 40), 24 * 512, dtype=torch.int16)
+    features[0, 5:10] = 0
+    ratios_db = []
+    for seed in range(200):
+        again = heard_again(Batch(features, torch.zeros(2, 1, 4), ("positive", "speech")), (seed, 1)).double() / 512.0
+        energy = torch.exp2(again[0]).sum(dim=1)
+        ratios_db.append(10.0 * float(torch.log10(energy[:5].mean() / energy[5:10].mean())))
+    noisy = [ratio for ratio in ratios_db if ratio < 40.0]
+    assert 0.35 < len(noisy) / len(ratios_db) < 0.65
+    # the clip's own level counts its silent quarter, 1.2 dB
+    assert 5.0 < min(noisy) < 9.0
+    assert 28.0 < max(noisy) < 33.0
