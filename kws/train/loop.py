@@ -21,7 +21,6 @@ from kws.compress.calibrate import quantized_input
 from kws.data.dataset import Batch, BatchDataset, Prefetch
 from kws.models.layers import FeatureNorm, Sequential
 from kws.progress import Advance
-from kws.recipe import TrainConfig
 from kws.train import checkpoint, reuse
 from kws.train.distributed import Ranks
 from kws.train.labels import Labeller
@@ -30,6 +29,7 @@ from kws.train.logs import Logs, Meter
 from kws.train.selection import HeldOut, Trial
 from kws.train.stopping import StopRequest
 from kws.train.update import Update, Updater
+from kws.train_config import TrainConfig
 
 NORM_BATCHES = 8
 

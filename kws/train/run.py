@@ -26,7 +26,7 @@ from kws.graph.ir import QuantGraph
 from kws.model_file import KwsModel, Source
 from kws.models.layers import Sequential
 from kws.models.registry import build
-from kws.recipe import Recipe, TeacherConfig, TrainConfig
+from kws.recipe import Recipe
 from kws.train.clips import identity, ledger, read_domains, read_transcripts, shard_ledger
 from kws.train.distributed import Ranks, choose_device
 from kws.train.labels import Labeller
@@ -35,6 +35,7 @@ from kws.train.loop import Fit, Task, Trainer
 from kws.train.phones import PhoneLabels, spoken_phones
 from kws.train.selection import HeldOut, whole_steps
 from kws.train.streams import Domain, held_out_streams
+from kws.train_config import TeacherConfig, TrainConfig
 
 TRAIN, HELD_OUT = range(2)
 """The sequences of examples that a recipe's seed starts, independent of one another."""

@@ -19,10 +19,10 @@ from kws.detect import SCORE_ONE, DetectorConfig, Scorer
 from kws.evaluate.metrics import Trace, match, thresholds
 from kws.frontend import FrontendConfig
 from kws.models.layers import Sequential
-from kws.recipe import TrainConfig
 from kws.train.labels import Labeller
 from kws.train.loss import terms
 from kws.train.streams import HeldOutStream
+from kws.train_config import TrainConfig
 
 OCTAVES = (-2, -1, 0, 1, 2)
 """States are compared at the wanted false accepts per hour times 2 to these powers."""

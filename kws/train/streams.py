@@ -24,7 +24,7 @@ from kws.evaluate.stream import Layout, Plan, Stream, build, plans, positive_lab
 from kws.evaluate.transcripts import Transcripts
 from kws.frontend import FrontendConfig, compute
 from kws.progress import bar
-from kws.recipe import TrainConfig
+from kws.train_config import TrainConfig
 
 SPLIT = "dev"
 NOISE_SNR_DB = 10.0

@@ -13,13 +13,13 @@ from kws.data.dataset import Batch
 from kws.data.pool import UNKNOWN_PHONE
 from kws.errors import KwsError
 from kws.models.layers import Sequential
-from kws.recipe import TrainConfig
 from kws.train.average import Average
 from kws.train.distributed import Ranks
 from kws.train.labels import Labeller
 from kws.train.lessons import PhoneLesson, Phones, distillation_terms, phone_terms, run_to
 from kws.train.loss import Terms, terms
 from kws.train.selection import whole_steps
+from kws.train_config import TrainConfig
 
 
 @dataclass(frozen=True)

@@ -16,12 +16,13 @@ from kws.data.manifest import Clip, Word
 from kws.data.pool import read_pool
 from kws.frontend import FrontendConfig
 from kws.models.configs import DeepKwsConfig, ModelConfig
-from kws.recipe import DetectorSettings, QuantizeConfig, Recipe, TrainConfig
+from kws.recipe import DetectorSettings, QuantizeConfig, Recipe
 from kws.train.clips import read_clips, read_domains
 from kws.train.labels import Labeller
 from kws.train.loop import Task
 from kws.train.run import TRAIN, _drawn, build_model, make_held_out, make_labeller
 from kws.train.selection import HeldOut
+from kws.train_config import TrainConfig
 
 RATE = 16000
 Say = Callable[[str, np.random.Generator], tuple[NDArray[np.int16], tuple[Word, ...]]]

@@ -20,11 +20,12 @@ from kws.data.examples import ExampleConfig
 from kws.data.pool import read_pool
 from kws.frontend import FrontendConfig
 from kws.models.layers import BatchNorm, Dense, FeatureNorm, Relu, Sequential, TimeConv
-from kws.recipe import DetectorSettings, Recipe, TrainConfig
+from kws.recipe import DetectorSettings, Recipe
 from kws.train.clips import read_domains
 from kws.train.distributed import Ranks, joined
 from kws.train.loop import Task, Trainer
 from kws.train.run import TRAIN, _drawn, make_held_out, make_labeller
+from kws.train_config import TrainConfig
 
 RECIPE = Recipe(
     phrase="hey marvin",

@@ -18,13 +18,14 @@ from kws.frontend import FrontendConfig
 from kws.models.configs import ModelConfig
 from kws.models.layers import BatchNorm, Dense, DepthwiseConv2d, FeatureNorm, Relu, Sequential, TimeConv
 from kws.models.registry import BUILDERS, build
-from kws.recipe import Recipe, TrainConfig
+from kws.recipe import Recipe
 from kws.train.clips import read_clips
 from kws.train.distributed import Ranks
 from kws.train.lessons import PhoneLesson, Phones, distillation_terms, find_tap, phone_terms, run_to
 from kws.train.loop import Fit, Task, Trainer
 from kws.train.run import TRAIN, make_labeller
 from kws.train.update import Updater
+from kws.train_config import TrainConfig
 
 MakeTask = Callable[..., Task]
 CONFIG = PhonesConfig(weight=0.5, layer=1, delay_ms=40, pretrain_steps=3)

@@ -21,11 +21,12 @@ from kws.errors import KwsError
 from kws.evaluate.transcripts import Transcripts, Utterance
 from kws.frontend import compute
 from kws.models.configs import DeepKwsConfig, ModelConfig
-from kws.recipe import Recipe, TeacherConfig
+from kws.recipe import Recipe
 from kws.train import phones
 from kws.train.clips import read_clips, read_transcripts
 from kws.train.recognizer import Effort
 from kws.train.run import build_models, teacher_recipe, train
+from kws.train_config import TeacherConfig
 
 TEXTS = (
     "hay may make him happy again",

@@ -13,12 +13,13 @@ from torch import Tensor
 
 from kws.errors import KwsError
 from kws.models.layers import BatchNorm, Dense, FeatureNorm, Relu, Sequential, TimeConv
-from kws.recipe import Recipe, TrainConfig
+from kws.recipe import Recipe
 from kws.train import checkpoint
 from kws.train.loop import Fit, Task, Trainer
 from kws.train.run import build_model
 from kws.train.stopping import StopRequest
 from kws.train.update import Updater
+from kws.train_config import TrainConfig
 
 MakeTask = Callable[..., Task]
 
@@ -131,6 +132,15 @@ def test_a_signal_writes_a_checkpoint_before_it_takes_effect(
 
 
 def test_a_second_signal_does_not_wait() -> None:
+    # A shell that runs the tests in the background has SIGINT ignored, and Python then leaves it so.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        check_second_signal()
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def check_second_signal() -> None:
     with StopRequest() as stop:
         signal.raise_signal(signal.SIGINT)
         assert stop.wanted

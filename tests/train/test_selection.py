@@ -19,12 +19,13 @@ from kws.evaluate.stream import Event, Layout, Span, Stream
 from kws.evaluate.transcripts import Utterance
 from kws.frontend import FrontendConfig
 from kws.models.layers import Relu, Sequential, TimeConv
-from kws.recipe import Recipe, TrainConfig
+from kws.recipe import Recipe
 from kws.train import selection
 from kws.train.loop import Task
 from kws.train.run import build_model
 from kws.train.selection import Point, best, judge, streamed, sweep
 from kws.train.streams import Domain, HeldOutStream, held_out_streams, with_generated_noise
+from kws.train_config import TrainConfig
 
 RATE = 16000
 FRONTEND = FrontendConfig(bands=16)

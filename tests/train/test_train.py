@@ -23,12 +23,13 @@ from kws.errors import KwsError
 from kws.frontend import FrontendConfig
 from kws.graph.check import check
 from kws.model_file import KwsModel, load, save
-from kws.recipe import DataConfig, Recipe, TrainConfig
+from kws.recipe import DataConfig, Recipe
 from kws.train.clips import ledger, read_clips
 from kws.train.loop import Task, Trainer
 from kws.train.run import build_model, train
 from kws.train.selection import HeldOut, Trial
 from kws.train.update import schedule
+from kws.train_config import TrainConfig
 
 RATE = 16000
 Say = Callable[[str, np.random.Generator], tuple[NDArray[np.int16], tuple[Word, ...]]]
