@@ -11,7 +11,7 @@ from kws.models.configs import ModelConfig
 class TrainConfig:
     """How the model is fitted. Steps, not minutes, so that a seed gives the same model on the same machine."""
 
-    steps: int = 3000
+    steps: int = 2500
     # Of all processes together, where there are several.
     batch_clips: int = 128
     learning_rate: float = 4e-3
@@ -48,8 +48,9 @@ class TrainConfig:
     dev_positives: int = 300
     dev_hours: float = 1.0
     dev_clips: int = 256
-    # How many steps train on a drawn batch, each time at another level, in another colour, with more noise.
-    reuse: int = 1
+    # How many steps train on a drawn batch, each time at another level, in another colour, with more noise. Several
+    # processes have the very loss curve of one at 1 alone: a process lays only its own clips under one another.
+    reuse: int = 4
     # What the teacher's posteriors count beside the labels, where the recipe has a teacher.
     teacher_weight: float = 1.0
     # Feature shards to train from (a path with * and ?), instead of drawing examples while training.

@@ -210,7 +210,8 @@ class _Filler:
 
         Of a long recording that is one window's worth.
         """
-        item = items[int(self.rng.integers(len(items)))]
+        is_speech = items is self.pool.speech
+        item = self.pool.any_speech(self.rng) if is_speech else items[int(self.rng.integers(len(items)))]
         voice = draw_voice(self.augmentation, self.rng)
         self.voices.append(voice)
         samples = self.pool.audio(item)

@@ -85,6 +85,19 @@ class ClipPool:
         return locate(item.clip, self.words[item.phrase], self.audio(item))
 
     @cached_property
+    def speech_ends_s(self) -> NDArray[np.float64]:
+        """Return where each clip of speech would end if all were played one after the other, in seconds."""
+        return np.cumsum([max(item.clip.duration_s, 0.01) for item in self.speech])
+
+    def any_speech(self, rng: np.random.Generator) -> Item:
+        """Return the clip of speech that is on at a random moment: each second counts, not each file.
+
+        An hour of recordings in minute-long files would else be drowned by thousands of short synthetic clips.
+        """
+        at_s = rng.uniform(0.0, float(self.speech_ends_s[-1]))
+        return self.speech[min(int(np.searchsorted(self.speech_ends_s, at_s, "right")), len(self.speech) - 1)]
+
+    @cached_property
     def recorded(self) -> tuple[Item, ...]:
         """Return the noise that is no music."""
         return tuple(item for item in self.noise if item.clip.label != "music")

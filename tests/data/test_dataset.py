@@ -288,3 +288,14 @@ def test_what_is_missing_is_named(clips: list[Clip]) -> None:
 def test_bounds_are_checked(setting: str, value: float) -> None:
     with pytest.raises(ValueError, match=f"^{setting} "):
         ExampleConfig(**{setting: value})  # type: ignore[arg-type]  # of two types
+
+
+def test_speech_is_drawn_by_its_length_not_by_its_files() -> None:
+    long, short = (
+        Clip(f"{name}.wav", "train", "neg_speech", "", "", "", seconds) for name, seconds in (("a", 60.0), ("b", 2.0))
+    )
+    speech = (Item(0, long), *(Item(index, short) for index in range(1, 31)))
+    pool = ClipPool((("no",),), (), (), speech, ())
+    rng = np.random.default_rng(0)
+    share = np.mean([pool.any_speech(rng).clip is long for _ in range(2000)])
+    assert share == pytest.approx(0.5, abs=0.05)

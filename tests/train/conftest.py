@@ -56,6 +56,7 @@ def tiny() -> Recipe:
             trials=3,
             dev_clips=32,
             frame_step=2,
+            reuse=1,  # with more, processes lay other noise under the clips than one process does
             workers=1,
             threads=1,
             device="cpu",

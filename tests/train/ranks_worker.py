@@ -34,7 +34,15 @@ RECIPE = Recipe(
     examples=ExampleConfig(window_ms=1500),
     augment=AugmentConfig(simulated_room_share=0.0),
     train=TrainConfig(
-        steps=9, batch_clips=8, learning_rate=1e-2, trials=3, dev_clips=16, average_decay=0.9, workers=1, threads=1
+        reuse=1,
+        steps=9,
+        batch_clips=8,
+        learning_rate=1e-2,
+        trials=3,
+        dev_clips=16,
+        average_decay=0.9,
+        workers=1,
+        threads=1,
     ),
     detector=DetectorSettings(smooth_frames=10, max_frames=60),
 )
