@@ -24,7 +24,7 @@ from kws.files import replacing, unwritable
 
 try:
     import fcntl
-except ImportError:  # Windows
+except ImportError:  # Windows has none; a module that may be missing has no type of its own
     fcntl = None  # type: ignore[assignment]
 
 _CHUNK_CLIPS = 16

@@ -175,7 +175,7 @@ def _attempt(work: Callable[..., Any], index: int, shared: tuple[Any, ...]) -> t
         return work(index, *shared), None
     except KwsError as error:
         return None, error
-    except Exception:
+    except Exception:  # whatever it was is raised again where the result is asked for, with its traceback
         return None, RuntimeError(f"in another process:\n{traceback.format_exc()}")
 
 

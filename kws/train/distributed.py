@@ -151,6 +151,7 @@ def _store() -> Any:
         return None
     address, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
     attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
+    # torch exports both stores in a way that mypy does not see.
     store = dist.TCPStore(address, port, is_master=False, timeout=PATIENCE)  # type: ignore[attr-defined]
     return dist.PrefixStore(f"attempt_{attempt}", store)  # type: ignore[attr-defined]  # torch exports them so
 

@@ -223,6 +223,7 @@ def _write(path: Path, speech: AlignedSpeech, spoken: Sequence[Clip]) -> None:
                 labels[first : first + len(phones)] = phones
             arrays[f"clip_{index}"] = labels
     buffer = io.BytesIO()
+    # numpy's stub takes the arrays' names for its own option allow_pickle.
     np.savez_compressed(buffer, symbols=np.array(speech.inventory.symbols), **arrays)  # type: ignore[arg-type]
     replace_file(path, buffer.getvalue())
 

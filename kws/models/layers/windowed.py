@@ -51,6 +51,7 @@ class Windowed(Streaming):
 
         ``stride`` is the time stride to use, a multiple of the layer's own.
         """
+        # As in Streaming.step: nn.Module has no ABCMeta, and a layer without it must still say its own name.
         raise NotImplementedError(f"{type(self).__name__} must define convolve")
 
     def _joined(self, x: Tensor, state: StreamState) -> Tensor:
