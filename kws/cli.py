@@ -6,7 +6,7 @@ import json
 import os
 import sys
 from pathlib import Path
-from typing import Any, Never
+from typing import Any, Literal, Never
 
 import click
 
@@ -183,7 +183,15 @@ def synth(
 @PHRASES
 @DATA
 @click.option("--seed", type=SEED, help="The same seed, the same model.  [default: the recipe's]")
-def train(recipe: Path, out: Path | None, phrases: tuple[str, ...], data: tuple[Path, ...], seed: int | None) -> None:
+@click.option("--weight-bits", type=click.Choice(["8", "4"]), help="Quantize to so many bits.  [default: the recipe's]")
+def train(
+    recipe: Path,
+    out: Path | None,
+    phrases: tuple[str, ...],
+    data: tuple[Path, ...],
+    seed: int | None,
+    weight_bits: str | None,
+) -> None:
     """Train the detector that RECIPE (a TOML file) describes; resumes where it stopped.
 
     Several processes or GPUs: torchrun --nproc-per-node N -m kws train RECIPE
@@ -191,7 +199,8 @@ def train(recipe: Path, out: Path | None, phrases: tuple[str, ...], data: tuple[
     from kws.overrides import Overrides
     from kws.quickstart import train_recipe
 
-    path = train_recipe(Overrides(phrases, data, seed).load(recipe), out)
+    bits: Literal[8, 4] | None = None if weight_bits is None else 4 if weight_bits == "4" else 8
+    path = train_recipe(Overrides(phrases, data, seed, weight_bits=bits).load(recipe), out)
     if os.environ.get("RANK", "0") == "0":  # torchrun starts several of this, and one tells
         click.echo(path)
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from kws.errors import KwsError
 from kws.recipe import DataConfig, Recipe, load_recipe
@@ -18,6 +18,7 @@ class Overrides:
             the entries they stand for: one entry's go to all of them, several entries need one each, in their order.
         seed: of everything that is drawn.
         language: of the synthesizers.
+        weight_bits: of the quantized model, 8 or 4.
 
     >>> Overrides(phrases=("hey marvin",), seed=3).apply(Recipe("computer")).wake_phrases
     ('hey marvin',)
@@ -27,6 +28,7 @@ class Overrides:
     manifests: tuple[Path, ...] = ()
     seed: int | None = None
     language: str | None = None
+    weight_bits: Literal[8, 4] | None = None
 
     def load(self, path: Path) -> Recipe:
         """Read a recipe and change it.
@@ -48,6 +50,8 @@ class Overrides:
             values |= {"phrase": self.phrases[0], "phrases": ()} if one else {"phrase": "", "phrases": self.phrases}
         if self.seed is not None:
             values["seed"] = self.seed
+        if self.weight_bits is not None:
+            values["quantize"] = replace(recipe.quantize, weight_bits=self.weight_bits)
         try:
             if self.language is not None:
                 values["synthesis"] = replace(recipe.synthesis, language=self.language)

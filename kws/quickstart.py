@@ -71,7 +71,7 @@ def train_recipe(recipe: Recipe, out: Path | None) -> Path:
 
 def _train_recipe(recipe: Recipe, out: Path | None, ranks: Ranks) -> Path:
     out = out or Path("out") / recipe.name
-    model_path = out / f"{recipe.name}.kws"
+    model_path = out / f"{recipe.model_name}.kws"
     if ranks.share(model_path.exists() and load(model_path).recipe_hash == configs.config_hash(recipe)):
         return model_path
     read_clips(recipe, ())  # a mistake in the user's own data is better told before minutes of speaking than after

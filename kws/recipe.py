@@ -30,9 +30,14 @@ from kws.train_config import TeacherConfig, TrainConfig
 
 @dataclass(frozen=True)
 class QuantizeConfig:
-    """Post-training quantization: how many drawn examples the activation ranges are chosen on."""
+    """Quantization after training; the same training serves several.
+
+    ``calibration_clips``: how many drawn examples the activation ranges are chosen on. ``weight_bits`` 4: most weights
+    take half a byte on the device (see ``kws.compress.lower.four_bits``).
+    """
 
     calibration_clips: int = 256
+    weight_bits: Literal[8, 4] = 8
 
     def __post_init__(self) -> None:
         """Check the bound."""
@@ -150,6 +155,15 @@ class Recipe:
         """
         slugs = [slug(phrase) for phrase in self.wake_phrases]
         return "+".join(slugs) if len(slugs) <= NAMED_PHRASES else f"{slugs[0]}+{len(slugs) - 1}"
+
+    @property
+    def model_name(self) -> str:
+        """What the model's file is called, without its ending.
+
+        >>> Recipe("Hey Marvin", quantize=QuantizeConfig(weight_bits=4)).model_name
+        'hey_marvin_int4'
+        """
+        return self.name if self.quantize.weight_bits == 8 else f"{self.name}_int{self.quantize.weight_bits}"
 
     def labels(self) -> tuple[str, ...]:
         """Return the model's outputs: filler, then one label per distinct word, or per phrase; all different.

@@ -13,6 +13,7 @@ from kws.config import config_hash, to_data
 from kws.data import manifest
 from kws.data.manifest import Clip
 from kws.errors import KwsError
+from kws.graph.ir import Conv2D
 from kws.overrides import Overrides
 from kws.quickstart import Options, _recipe
 from kws.recipe import DataConfig, Recipe
@@ -117,3 +118,16 @@ def test_the_model_says_what_it_was_really_trained_for(recipe_path: Path, tmp_pa
     assert model.recipe == to_data(wanted)
     assert model.recipe_hash == config_hash(wanted)
     assert {source.name for source in model.licences} == {"yes", "noise", "maybe"}, "the entry's labels are kept"
+
+    # The same training, quantized to four bits beside the eight.
+    trained = {path.name: path.read_bytes() for path in (tmp_path / "out" / "training").glob("*.pt")}
+    result = CliRunner().invoke(
+        command, [*arguments, "--out", str(tmp_path / "out"), "--weight-bits", "4"], catch_exceptions=False
+    )
+    assert result.output.splitlines()[-1] == str(tmp_path / "out" / "yes_int4.kws")
+    assert {path.name for path in (tmp_path / "out" / "training").glob("*.pt")} == set(trained)
+    four = model_file.load(tmp_path / "out" / "yes_int4.kws").graph
+    assert {op.weight_bits for op in four.ops if isinstance(op, Conv2D)} == {4, 8}
+    assert [op.bias.shape for op in four.ops if isinstance(op, Conv2D)] == [
+        op.bias.shape for op in model.graph.ops if isinstance(op, Conv2D)
+    ]

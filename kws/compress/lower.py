@@ -25,12 +25,30 @@ from kws.compress.nodes import (
 from kws.graph import ir
 from kws.graph.check import check
 
+Bits = Callable[[FloatGraph, Windowed], ir.WeightBits]
+"""How many bits the weights of a convolution of the graph have."""
+
 LARGEST_BIAS = 2.0**30
 """Bound on an int32 bias, half the range, so that accumulators have room."""
 
 
-def lower(graph: FloatGraph, calibration: Calibration, latency_frames: int = 0) -> ir.QuantGraph:
-    """Return the graph of one streaming step, checked.
+def eight_bits(graph: FloatGraph, node: Windowed) -> ir.WeightBits:
+    """Return 8 for every convolution."""
+    return 8
+
+
+def four_bits(graph: FloatGraph, node: Windowed) -> ir.WeightBits:
+    """Return 4 for every convolution but those that are few bytes and cost much: depthwise ones and the logits'.
+
+    A depthwise channel has a handful of weights, whose errors nothing averages out; a logit's error is the posterior's.
+    """
+    return 8 if isinstance(node, Depthwise) or node.name == graph.output else 4
+
+
+def lower(
+    graph: FloatGraph, calibration: Calibration, latency_frames: int = 0, bits: Bits = eight_bits
+) -> ir.QuantGraph:
+    """Return the graph of one streaming step, checked; ``bits`` says how many each convolution's weights have.
 
     A step takes as many frames as the strides multiply to and gives one row of logits; a map before the last stride
     has several rows. Each convolution that remembers frames gets a state [frames, frequency, channels], joined before
@@ -39,7 +57,7 @@ def lower(graph: FloatGraph, calibration: Calibration, latency_frames: int = 0) 
     Raises:
         KwsError: the result breaks a rule of the graph.
     """
-    builder = _Builder(graph, calibration)
+    builder = _Builder(graph, calibration, bits)
     for node in graph.nodes:
         builder.ops.append(_OPERATORS[type(node)](builder, node, [builder.tensors[name] for name in node.inputs]))
     lowered = ir.QuantGraph(
@@ -55,32 +73,47 @@ def lower(graph: FloatGraph, calibration: Calibration, latency_frames: int = 0) 
 
 
 def quantize_weights(
-    weights: Array, bias: Array, input_scale: float, input_mean: Array | float = 0.0
+    weights: Array, bias: Array, input_scale: float, input_mean: Array | float = 0.0, bits: ir.WeightBits = 8
 ) -> tuple[NDArray[np.int8], NDArray[np.float32], NDArray[np.int32]]:
     """Quantize float64 weights [outputs, ...] and bias [outputs] of what reads activations of ``input_scale``.
 
-    Return int8 weights of the same shape in -127..127, float32 scales [outputs], int32 bias [outputs]: symmetric per
-    output channel, the largest weight at 127; a channel whose bias would not fit gets a larger scale. What the rounded
+    Return int8 weights of the same shape, float32 scales [outputs], int32 bias [outputs]: symmetric per output channel.
+    Of eight bits they are -127..127, the largest at 127; of four -7..7, the scale being the one of the least squared
+    error, which clips. A channel whose bias would not fit gets a larger scale. What the rounded
     weights make of ``input_mean`` (broadcast to the weights) too much is taken from the bias (Nagel et al. 2019,
     "Data-free quantization through weight equalization and bias correction", section 4.2).
     """
     rows = weights.reshape(len(weights), -1)
-    largest = np.abs(rows).max(axis=1) / 127.0
+    most = 127 if bits == 8 else 7
+    largest = np.abs(rows).max(axis=1) / most
+    if bits == 4:
+        largest *= _best_shares(rows, largest, most)
     for_bias = np.abs(bias) / (input_scale * LARGEST_BIAS)
     scales = np.maximum(np.maximum(largest, for_bias), 1e-9).astype(np.float32)
     exact = scales.astype(np.float64)
-    quantized = np.clip(np.rint(rows / exact[:, None]), -127, 127)
+    quantized = np.clip(np.rint(rows / exact[:, None]), -most, most)
     errors = (quantized * exact[:, None] - rows).reshape(weights.shape) * input_mean
     corrected = bias - errors.reshape(len(weights), -1).sum(axis=1)
     quantized_bias = np.clip(np.rint(corrected / (input_scale * exact)), -(2**31) + 1, 2**31 - 1)
     return quantized.reshape(weights.shape).astype(np.int8), scales, quantized_bias.astype(np.int32)
 
 
+def _best_shares(rows: Array, scales: Array, most: int) -> Array:
+    """Return, of shares of each row's scale, the one by which the row is rounded and clipped with the least error."""
+    safe = np.maximum(scales, 1e-12)[:, None]
+    best, least = np.ones(len(rows)), np.full(len(rows), np.inf)
+    for share in np.linspace(1.0, 0.5, 51):
+        rounded = np.clip(np.rint(rows / (share * safe)), -most, most) * share * safe
+        errors = np.square(rounded - rows).sum(axis=1)
+        best, least = np.where(errors < least, share, best), np.minimum(errors, least)
+    return best
+
+
 class _Builder:
     """Tensors by name, operators and states, while the graph is made."""
 
-    def __init__(self, graph: FloatGraph, calibration: Calibration) -> None:
-        self.graph, self.quants, self.means = graph, calibration.quants, calibration.means
+    def __init__(self, graph: FloatGraph, calibration: Calibration, bits: Bits) -> None:
+        self.graph, self.quants, self.means, self.bits = graph, calibration.quants, calibration.means, bits
         self.tensors: dict[str, ir.Tensor] = {}
         self.ops: list[ir.Op] = []
         self.states: list[ir.State] = []
@@ -115,12 +148,13 @@ class _Builder:
 
     def constants(
         self, node: Windowed, source: ir.Tensor
-    ) -> tuple[NDArray[np.int8], NDArray[np.float32], NDArray[np.int32]]:
-        """Return a convolution's quantized weights, scales and bias."""
+    ) -> tuple[NDArray[np.int8], NDArray[np.float32], NDArray[np.int32], ir.WeightBits]:
+        """Return a convolution's quantized weights, scales and bias, and the weights' bits."""
         under = sliding_window_view(self.means[node.inputs[0]], node.kernel[1], axis=0)[:: node.stride_frequency]
         mean = under.mean(axis=0)  # [inputs, kernel_frequency], over the kernel's places
         aligned = mean.T if isinstance(node, Convolution) else mean[:, None, :]
-        return quantize_weights(node.weights, node.bias, source.quant.scale, aligned)
+        bits = self.bits(self.graph, node)
+        return *quantize_weights(node.weights, node.bias, source.quant.scale, aligned, bits), bits
 
 
 # ---- a function per node: its operator, which reads ``sources`` ----
@@ -128,7 +162,7 @@ class _Builder:
 
 def _convolution(builder: _Builder, node: Convolution, sources: list[ir.Tensor]) -> ir.Op:
     source = builder.window(node, sources[0])
-    weights, scales, bias = builder.constants(node, source)
+    weights, scales, bias, bits = builder.constants(node, source)
     return ir.Conv2D(
         input=source.name,
         output=builder.output(node),
@@ -138,12 +172,13 @@ def _convolution(builder: _Builder, node: Convolution, sources: list[ir.Tensor])
         stride_time=node.stride_time,
         stride_frequency=node.stride_frequency,
         activation=node.activation,
+        weight_bits=bits,
     )
 
 
 def _depthwise(builder: _Builder, node: Depthwise, sources: list[ir.Tensor]) -> ir.Op:
     source = builder.window(node, sources[0])
-    weights, scales, bias = builder.constants(node, source)
+    weights, scales, bias, bits = builder.constants(node, source)
     return ir.DepthwiseConv2D(
         input=source.name,
         output=builder.output(node),
@@ -154,6 +189,7 @@ def _depthwise(builder: _Builder, node: Depthwise, sources: list[ir.Tensor]) -> 
         stride_frequency=node.stride_frequency,
         dilation_time=node.dilation_time,
         activation=node.activation,
+        weight_bits=bits,
     )
 
 

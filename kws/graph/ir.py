@@ -1,8 +1,8 @@
 """The quantized graph: frozen data, one streaming step at a time, state as explicit input and output.
 
 A tensor of a step has no batch axis. The input is ``[stride, bands]`` int8; inside the graph feature maps are
-``[time, frequency, channels]``. Weights are int8, biases int32, every activation int8 with one scale and zero point.
-A real value is ``scale * (q - zero_point)``. A state starts at its zero point (the real value 0).
+``[time, frequency, channels]``. Weights are int8 or of four bits, biases int32, every activation int8 with one scale
+and zero point. A real value is ``scale * (q - zero_point)``. A state starts at its zero point (the real value 0).
 """
 
 from dataclasses import dataclass
@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Activation = Literal["none", "relu"]
+WeightBits = Literal[8, 4]
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,8 @@ class Conv2D:
     Input [time, frequency, in], weights [out, kernel_time, kernel_frequency, in] int8 in -127..127 (symmetric),
     weight_scales [out] float32, bias [out] int32 at scale input.scale * weight_scales; output
     [1 + (time - kernel_time) // stride_time, 1 + (frequency - kernel_frequency) // stride_frequency, out].
-    A dense layer is a 1 x 1 convolution of a 1 x 1 map.
+    A dense layer is a 1 x 1 convolution of a 1 x 1 map. With ``weight_bits`` 4 the weights are -7..7, and files and
+    devices hold two in a byte; the arithmetic is the same.
     """
 
     input: str
@@ -82,6 +84,7 @@ class Conv2D:
     stride_time: int = 1
     stride_frequency: int = 1
     activation: Activation = "none"
+    weight_bits: WeightBits = 8
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,7 +93,8 @@ class DepthwiseConv2D:
 
     Input [time, frequency, channels], weights [kernel_time, kernel_frequency, channels] int8 in -127..127,
     weight_scales [channels] float32, bias [channels] int32 at scale input.scale * weight_scales. With ``dilation_time``
-    d the kernel's rows are d input rows apart, so that it spans (kernel_time - 1) * d + 1 rows.
+    d the kernel's rows are d input rows apart, so that it spans (kernel_time - 1) * d + 1 rows. ``weight_bits`` as in
+    ``Conv2D``.
     """
 
     input: str
@@ -102,6 +106,7 @@ class DepthwiseConv2D:
     stride_frequency: int = 1
     dilation_time: int = 1
     activation: Activation = "none"
+    weight_bits: WeightBits = 8
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,7 @@ from kws.graph.ir import (
 from kws.graph.wiring import row_bytes, size
 
 _GREATEST_OFFSET = 255  # |q - zero_point|
+_LARGEST_WEIGHTS = {8: 127, 4: 7}
 _LARGEST_WINDOW = INT32_MAX // 129  # its values' sum and the half that rounds it fit an int32
 
 Rule = Callable[[QuantGraph, Any, list[Tensor], Tensor], None]
@@ -63,8 +64,11 @@ def _has_activation(op: Conv2D | DepthwiseConv2D | Add) -> None:
 
 
 def _constants(op: Conv2D | DepthwiseConv2D, channels: int) -> None:
-    if op.weights.min() < -127:
-        raise ValueError("the weights hold -128; keep them in -127..127")
+    if op.weight_bits not in _LARGEST_WEIGHTS:
+        raise ValueError(f"weight_bits is {op.weight_bits!r}; it must be 8 or 4")
+    largest = _LARGEST_WEIGHTS[op.weight_bits]
+    if op.weights.min() < -largest or op.weights.max() > largest:
+        raise ValueError(f"a weight is outside -{largest}..{largest}, which {op.weight_bits} bits hold; quantize anew")
     if op.weight_scales.dtype != np.float32 or op.weight_scales.shape != (channels,):
         raise ValueError(f"weight_scales must be float32 [{channels}]")
     if not (np.isfinite(op.weight_scales) & (op.weight_scales > 0)).all():

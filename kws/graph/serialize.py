@@ -14,7 +14,11 @@ from numpy.typing import NDArray
 from kws import config
 from kws.errors import KwsError
 from kws.graph.check import GraphError, check
-from kws.graph.ir import Op, QuantGraph, State, Tensor
+from kws.graph.ir import Conv2D, DepthwiseConv2D, Op, QuantGraph, State, Tensor
+from kws.graph.packing import pack_int4, unpack_int4
+
+_SHAPE = "weights_shape"
+"""What an operator's data holds beside its fields: the shape of weights that are packed."""
 
 _OPS: dict[str, type[Op]] = {cls.__name__: cls for cls in typing.get_args(Op)}
 
@@ -29,8 +33,11 @@ def to_data(graph: QuantGraph) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]
             value = getattr(op, field.name)
             if isinstance(value, np.ndarray):
                 arrays[_array_name(index, field.name)] = np.ascontiguousarray(value)
-            else:
+            elif field.name != "weight_bits" or value != 8:  # files from before four bits keep their bytes
                 entry[field.name] = list(value) if isinstance(value, tuple) else value
+        if isinstance(op, Conv2D | DepthwiseConv2D) and op.weight_bits == 4:
+            entry[_SHAPE] = list(op.weights.shape)
+            arrays[_array_name(index, "weights")] = pack_int4(op.weights)
         ops.append(entry)
     data = {
         "tensors": [config.to_data(tensor) for tensor in graph.tensors],
@@ -104,7 +111,7 @@ def _op(entry: dict[str, Any], arrays: Mapping[str, NDArray[Any]], where: str, i
     cls = _op_class(entry, where, index)
     hints = typing.get_type_hints(cls)
     array_fields = _array_fields(cls)
-    plain = {key: value for key, value in entry.items() if key != "op"}
+    plain = {key: value for key, value in entry.items() if key not in ("op", _SHAPE)}
     # The strict loader reads the fields that are no arrays, by a dataclass of those alone.
     specification: list[Any] = [
         (field.name, hints[field.name], dataclasses.field(default=field.default))
@@ -116,4 +123,15 @@ def _op(entry: dict[str, Any], arrays: Mapping[str, NDArray[Any]], where: str, i
     )
     fields: dict[str, Any] = {name: getattr(values, name) for name, _, _ in specification}
     fields.update({name: arrays[_array_name(index, name)] for name in array_fields})
+    if fields.get("weight_bits") == 4:
+        fields["weights"] = _unpacked(entry.get(_SHAPE), fields["weights"], f"{where}: operator {index}")
     return cls(**fields)
+
+
+def _unpacked(shape: Any, packed: NDArray[Any], where: str) -> NDArray[np.int8]:
+    if not isinstance(shape, list) or not all(type(length) is int and length > 0 for length in shape):
+        raise KwsError(f"{where}: key '{_SHAPE}' is {shape!r}; it must be a list of positive whole numbers")
+    try:
+        return unpack_int4(packed, shape)
+    except ValueError as error:
+        raise KwsError(f"{where}: {error}; the file is damaged") from error

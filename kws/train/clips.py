@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from kws.errors import KwsError
 from kws.evaluate import transcripts
 from kws.evaluate.stream import positive_labels
 from kws.model_file import Source
-from kws.recipe import DataConfig, Recipe
+from kws.recipe import DataConfig, QuantizeConfig, Recipe
 from kws.train.streams import Domain
 
 
@@ -74,8 +74,12 @@ def shard_ledger(sources: Sequence[Mapping[str, Any]]) -> tuple[Source, ...]:
 
 
 def identity(recipe: Recipe, clips: Sequence[Clip], phones: str = "") -> str:
-    """Return a hash of the recipe and of the clips it is trained on, wherever they lie, and of their ``phones``."""
-    digest = hashlib.sha256((config_hash(recipe) + phones).encode())
+    """Return a hash of the recipe and of the clips it is trained on, wherever they lie, and of their ``phones``.
+
+    What comes after training is no part of it, so that one training can be quantized in several ways.
+    """
+    trained = replace(recipe, quantize=QuantizeConfig())
+    digest = hashlib.sha256((config_hash(trained) + phones).encode())
     for clip in clips:
         row = (Path(clip.path).name, clip.split, clip.label, clip.duration_s, [asdict(word) for word in clip.words])
         digest.update(json.dumps(row).encode())

@@ -22,7 +22,7 @@ from kws.files import replace_file
 from kws.frontend import FrontendConfig
 from kws.graph.arithmetic import quantize_features
 from kws.graph.interpret import Interpreter
-from kws.graph.ir import QuantGraph
+from kws.graph.ir import QuantGraph, WeightBits
 from kws.model_file import KwsModel, Source
 from kws.models.layers import Sequential
 from kws.models.registry import build
@@ -86,7 +86,7 @@ def train(
         fit = Trainer(model, recipe.train, task, resume, ranks).fit()
         model = model.cpu().eval()
         batches = draw(examples, recipe.quantize.calibration_clips)
-    graph = quantize(model, batches)
+    graph = quantize(model, batches, recipe.quantize.weight_bits)
     if held_out is not None:
         _write_report(fit, quantization_error(model, graph, held_out.batches), directory / "training.json")
     return KwsModel(
@@ -163,10 +163,10 @@ def make_held_out(recipe: Recipe, domains: Sequence[Domain], manifests: Sequence
     )
 
 
-def quantize(model: Sequential, batches: Sequence[Batch]) -> QuantGraph:
+def quantize(model: Sequential, batches: Sequence[Batch], weight_bits: WeightBits = 8) -> QuantGraph:
     """Calibrate on examples as training draws them, and lower to the integer graph."""
     features = torch.cat([batch.features for batch in batches])
-    return quantize_model(model, quantized_input(features).numpy())
+    return quantize_model(model, quantized_input(features).numpy(), weight_bits)
 
 
 def quantization_error(model: Sequential, graph: QuantGraph, batches: Sequence[Batch]) -> dict[str, float]:

@@ -222,6 +222,32 @@ def test_weights_are_symmetric_and_scales_are_float32(features: Features, prepar
         assert np.float32(tensor.quant.scale) == tensor.quant.scale
 
 
+def test_weights_of_four_bits_where_they_are_many(features: Features, prepare: Prepare, posteriors: Posteriors) -> None:
+    clips = features(2, 100, 40)
+    model = prepare(build(load(ModelConfig, {"name": "wren"}), 40, 3, torch.Generator().manual_seed(6)), clips)
+    inputs = quantized_input(torch.from_numpy(clips)).numpy()
+    eight, four = quantize_model(model, inputs), quantize_model(model, inputs, weight_bits=4)
+    convolutions = [op for op in four.ops if isinstance(op, Conv2D | DepthwiseConv2D)]
+    for op in convolutions:
+        wanted = 8 if isinstance(op, DepthwiseConv2D) or op is convolutions[-1] else 4
+        assert op.weight_bits == wanted
+        assert np.abs(op.weights).max() == {8: 127, 4: 7}[wanted]
+    means = [np.abs(np.subtract(*posteriors(model, graph, clips[0]))).mean() for graph in (eight, four)]
+    assert means[0] < means[1] < 0.1
+
+
+def test_four_bits_are_scaled_for_the_least_error() -> None:
+    """A single large weight is clipped rather than all others rounded to nothing."""
+    rng = np.random.default_rng(3)
+    weights = rng.normal(size=(1, 1, 4000))
+    weights[0, 0, 0] = 6.0
+    quantized, scales, _ = quantize_weights(weights, np.zeros(1), 0.1, bits=4)
+    assert scales[0] < 0.8 * 6.0 / 7
+    errors = [np.square(quantized * scales[0] - weights).sum()]
+    errors += [np.square(np.clip(np.rint(weights / scale), -7, 7) * scale - weights).sum() for scale in (6.0 / 7, 0.5)]
+    assert errors[0] < min(errors[1:])
+
+
 def test_a_huge_bias_still_fits() -> None:
     weights, scales, bias = quantize_weights(np.full((1, 1, 2), 1e-6), np.array([1e4]), INPUT_QUANT.scale)
     assert bias.tolist() == [pytest.approx(1e4 / (INPUT_QUANT.scale * float(scales[0])), abs=1)]

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from kws.graph.arithmetic import float32_exact, quantize_multiplier
 from kws.graph.ir import (
@@ -26,6 +27,7 @@ from kws.graph.ir import (
     Slice,
     State,
     Tensor,
+    WeightBits,
 )
 from kws.graph.wiring import inputs
 
@@ -142,13 +144,20 @@ class _Builder:
         rows, columns, depth = source.shape
         shape = (1 + (rows - kernel[0]) // strides[0], 1 + (columns - kernel[1]) // strides[1], channels)
         output = self.add(shape, quant)
-        weights = self.random.integers(-127, 128, (channels, *kernel, depth)).astype(np.int8)
-        if self.draw(st.booleans()):
-            weights = (np.sign(weights) * 127).astype(np.int8)
+        weights, bits = self.weights((channels, *kernel, depth))
         scales, bias = self._scales_and_bias(weights.reshape(channels, -1), source.quant, quant)
         constants = (weights, scales, bias)
-        self.ops.append(Conv2D(source.name, output.name, *constants, *strides, activation=self.activation()))
+        self.ops.append(Conv2D(source.name, output.name, *constants, *strides, self.activation(), bits))
         return output
+
+    def weights(self, shape: tuple[int, ...]) -> tuple[NDArray[np.int8], WeightBits]:
+        """Return weights over their whole range, or at its ends alone, and their bits."""
+        bits: WeightBits = self.draw(st.sampled_from([8, 4]))
+        largest = {8: 127, 4: 7}[bits]
+        weights = self.random.integers(-largest, largest + 1, shape).astype(np.int8)
+        if self.draw(st.booleans()):
+            weights = (np.sign(weights) * largest).astype(np.int8)
+        return weights, bits
 
     def depthwise(self) -> None:
         source = self.pick(rank=3)
@@ -164,13 +173,11 @@ class _Builder:
         rows, columns, channels = source.shape
         rows -= (kernel[0] - 1) * dilation
         output = self.add((1 + (rows - 1) // strides[0], 1 + (columns - kernel[1]) // strides[1], channels), quant)
-        weights = self.random.integers(-127, 128, (*kernel, channels)).astype(np.int8)
-        if self.draw(st.booleans()):
-            weights = (np.sign(weights) * 127).astype(np.int8)
+        weights, bits = self.weights((*kernel, channels))
         scales, bias = self._scales_and_bias(weights.reshape(-1, channels).T, source.quant, quant)
         constants = (weights, scales, bias)
         self.ops.append(
-            DepthwiseConv2D(source.name, output.name, *constants, *strides, dilation, activation=self.activation())
+            DepthwiseConv2D(source.name, output.name, *constants, *strides, dilation, self.activation(), bits)
         )
         return output
 

@@ -88,7 +88,12 @@ BROKEN: dict[str, tuple[Callable[[], QuantGraph], str]] = {
         "not int8 \\[time, frequency, channels",
     ),
     "weights empty": (lambda: depthwise(weights=np.ones((2, 0, 2), np.int8)), "weights are int8\\[2, 0, 2\\]"),
-    "weights -128": (lambda: depthwise(weights=np.full((2, 3, 2), -128, np.int8)), "hold -128"),
+    "weights -128": (lambda: depthwise(weights=np.full((2, 3, 2), -128, np.int8)), r"outside -127\.\.127"),
+    "weights of four bits": (
+        lambda: depthwise(weights=np.full((2, 3, 2), 8, np.int8), weight_bits=4),
+        r"-7\.\.7",
+    ),
+    "weight bits": (lambda: depthwise(weight_bits=2), "weight_bits is 2; it must be 8 or 4"),
     "weight scales": (lambda: depthwise(weight_scales=np.ones(3, np.float32)), "weight_scales must be float32 \\[2\\]"),
     "weight scale 0": (lambda: depthwise(weight_scales=np.zeros(2, np.float32)), "positive and finite"),
     "bias": (lambda: depthwise(bias=np.zeros(2, np.int64)), "bias must be int32 \\[2\\]"),

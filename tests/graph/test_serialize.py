@@ -14,6 +14,7 @@ from kws.errors import KwsError
 from kws.graph.ir import (
     Add,
     AveragePool2D,
+    Conv2D,
     DepthwiseConv2D,
     MaxPool2D,
     Op,
@@ -83,6 +84,43 @@ def test_deepkws_names_its_arrays(deepkws_graph: QuantGraph) -> None:
     assert plain["tensors"][0]["quant"] == {"scale": float(np.float32(0.16)), "zero_point": -128}
     assert plain["latency_frames"] == 10
     assert_equal(from_data(arrays, plain), deepkws_graph)
+
+
+def int4_graph() -> QuantGraph:
+    """One convolution with an odd number of weights of four bits."""
+    tensors = tuple(
+        Tensor(name, shape, Quant(0.5, 0)) for name, shape in {"x": (1, 5), "map": (1, 1, 5), "y": (1, 1, 3)}.items()
+    )
+    weights = np.arange(-7, 8, dtype=np.int8).reshape(3, 1, 1, 5)
+    conv = Conv2D("map", "y", weights, np.ones(3, np.float32), np.zeros(3, np.int32), weight_bits=4)
+    return QuantGraph(tensors, (Reshape("x", "map"), conv), (), "x", "y")
+
+
+def test_weights_of_four_bits_are_packed_two_to_a_byte() -> None:
+    arrays, plain = to_data(int4_graph())
+    assert plain["ops"][1]["weight_bits"] == 4
+    assert arrays["op1.weights"].tolist()[:2] == [0xA9, 0xCB]  # -7, -6; -5, -4: the first in the lower half
+    assert arrays["op1.weights"].shape == (8,)
+    assert_equal(from_data(arrays, json.loads(json.dumps(plain))), int4_graph())
+
+
+def test_weights_of_eight_bits_are_written_as_before_there_were_four(deepkws_graph: QuantGraph) -> None:
+    assert all("weight_bits" not in entry for entry in to_data(deepkws_graph)[1]["ops"])
+
+
+@pytest.mark.parametrize(
+    ("shape", "message"),
+    [
+        ([3, 1, 1, 7], r"operator 1: uint8\[8\] does not hold 21 values of four bits; the file is damaged"),
+        ([3, 1, 1, 0], r"key 'weights_shape' is \[3, 1, 1, 0\]; it must be a list of positive whole numbers"),
+        (None, r"key 'weights_shape' is None"),
+    ],
+)
+def test_packed_weights_of_another_shape_are_refused(shape: list[int] | None, message: str) -> None:
+    arrays, plain = to_data(int4_graph())
+    plain["ops"][1]["weights_shape"] = shape
+    with pytest.raises(KwsError, match=message):
+        from_data(arrays, plain, "model.kws")
 
 
 def drop_array(arrays: dict[str, Any], data: dict[str, Any]) -> None:
