@@ -25,8 +25,8 @@ class TrainConfig:
     # alike, so more clips in the same time teach more. Max-pooling looks for the best of them all.
     frame_step: int = 1
     # frame: cross-entropy of every frame's label. max_pool: of the best frame in the label's window alone, for words
-    # whose end is only roughly known (see kws.train.loss).
-    loss: Literal["frame", "max_pool"] = "max_pool"
+    # whose end is only roughly known (see kws.train.loss). It learns more slowly: one frame of a window teaches.
+    loss: Literal["frame", "max_pool"] = "frame"
     # The window around a phrase's end (max_pool: a label's end) in which the detector should say it, and how far
     # before and after it nothing is asked.
     label_before_ms: int = 100

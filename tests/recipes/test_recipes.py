@@ -223,7 +223,7 @@ def test_the_two_papers_are_trained_alike() -> None:
 
 def test_the_default_is_our_own_model() -> None:
     recipe = Recipe("smart mirror")
-    assert (recipe.model.name, recipe.labels(), recipe.train.loss) == ("wren", ("filler", "smart_mirror"), "max_pool")
+    assert (recipe.model.name, recipe.labels(), recipe.train.loss) == ("wren", ("filler", "smart_mirror"), "frame")
     assert sum(parameter.numel() for parameter in build_model(recipe).parameters()) < 25_000
 
 
