@@ -4,24 +4,26 @@ VENV ?= .venv
 PHRASE ?= computer
 ARGS ?=
 TEST ?=
+SECONDS ?= 60
 
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 TORCH := $(shell sed -n 's/^torch==//p' constraints.txt)
 SOURCES := pyproject.toml setup.py constraints.txt kws/_runtime_build.py $(wildcard firmware_export/runtime/*.[ch])
 
-.PHONY: help demo test check format bench clean
+.PHONY: help demo test check fuzz format bench clean
 help:
 	@echo "make demo                      a detector for 'computer' from text alone, in about 15 minutes"
 	@echo "make demo PHRASE='hey marvin'  the same for another phrase (ARGS='--seed 1 ...' goes to kws quickstart)"
 	@echo "make test                      all tests (TEST='-k frontend' for some)"
 	@echo "make check                     ruff, format check, mypy strict"
+	@echo "make fuzz SECONDS=600          fuzzes the C runtime and the .kws loader, each target so long"
 	@echo "make bench                     the side-by-side benchmarks"
 
 demo: $(VENV)/.demo
 	$(BIN)/kws quickstart "$(PHRASE)" $(ARGS)
 
-test: $(VENV)/.dev
+test: $(VENV)/.dev .venv-tflite/.done
 	$(BIN)/python -m pytest -n 2 --dist loadgroup $(TEST)
 
 check: $(VENV)/.dev
@@ -29,12 +31,18 @@ check: $(VENV)/.dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+# With CC=clang (LLVM's, with its compiler-rt) libFuzzer drives, else tests/fuzz/driver.c.
+fuzz: $(VENV)/.dev
+	KWS_FUZZ_SECONDS=$(SECONDS) KWS_FUZZ_EXAMPLES=$$((20 * $(SECONDS))) \
+	  $(BIN)/python -m pytest tests/export/test_c_fuzz.py tests/test_model_file_damage.py
+
 format: $(VENV)/.dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
 bench: $(VENV)/.dev
 	$(BIN)/python benchmarks/frontend.py
+	$(BIN)/python benchmarks/instructions.py
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(None if sys.version_info >= (3, 11) else "kws needs Python 3.11 or newer; try: make PYTHON=python3.12")'
@@ -54,8 +62,16 @@ $(VENV)/.demo: $(VENV)/.torch $(SOURCES)
 
 $(VENV)/.dev: $(VENV)/.torch $(SOURCES)
 	@echo "Installing kws and its test tools into $(VENV) ..."
-	@PIP_CONSTRAINT=constraints.txt $(PIP) install -e ".[train,export,synth,dev]"
+	@PIP_CONSTRAINT=constraints.txt $(PIP) install -e ".[train,export,simulate,synth,dev]"
 	@touch $@ $(VENV)/.demo
+
+# tflite-runtime, an engine of the export's tests, needs numpy < 2 and Python 3.11 at most: an environment of its own.
+.venv-tflite/.done: $(VENV)/bin/python constraints-tflite.txt
+	@if $(BIN)/python -c 'import sys, platform; sys.exit(sys.version_info[:2] > (3, 11) or platform.system() != "Linux")'; then \
+	  echo "Installing tflite-runtime into .venv-tflite ..."; \
+	  $(BIN)/python -m venv .venv-tflite && .venv-tflite/bin/python -m pip --disable-pip-version-check --quiet install -r constraints-tflite.txt; \
+	 else echo "tflite-runtime has no build for this Python: its tests are not run"; mkdir -p .venv-tflite; fi
+	@touch $@
 
 clean:
 	rm -rf build dist *.egg-info kws/_runtime*.so .pytest_cache .mypy_cache .ruff_cache .hypothesis

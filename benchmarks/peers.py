@@ -6,30 +6,25 @@ models given, the phrases that a peer has are measured. Both sides hear the same
 decision and rules (docs/evaluation.md), with one second between two detections. Every model given is set against a
 peer of its own, so several models for one phrase count its words several times, on both sides.
 
-Python drives the peer's runtime frame by frame: an hour of sound takes about a minute.
+Python drives the peer's runtime frame by frame: an hour of sound takes about a minute. A model of one's own is set
+against an ESPHome model by ``kws evaluate MODEL.kws --against MANIFEST.json``.
 """
 
 import argparse
-import math
-from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-from pymicro_wakeword import MicroWakeWord, MicroWakeWordFeatures, Model
+import pymicro_wakeword
+from pymicro_wakeword import Model
 
 from kws.data.manifest import slug
-from kws.detect import SCORE_ONE
-from kws.evaluate import compare, pooled, pooled_table
+from kws.evaluate import compare, micro_wake_word, pooled, pooled_table
 from kws.evaluate.conditions import conditions
 from kws.evaluate.pooled import Options
 from kws.evaluate.scoring import Subject
 from kws.model_file import load
 
 PEERS = {model.value: model for model in Model}
-HOP_S = 0.01
-WINDOW_S = 0.03
-REFRACTORY_S = 1.0
+MODELS = Path(pymicro_wakeword.__file__).parent / "models"
 
 
 def main() -> None:
@@ -56,32 +51,9 @@ def main() -> None:
 
 
 def peer(phrase: str) -> Subject:
-    """Return the published model for a phrase; ``score`` gives int32 [steps, 1], its mean probability in Q15."""
-    published = PEERS[slug(phrase)]
-    model = MicroWakeWord.from_builtin(published)
-    step_s = model.stride * HOP_S
-    return Subject(
-        f"microWakeWord {published.value}",
-        (phrase,),
-        (math.floor(model.probability_cutoff * SCORE_ONE) + 1,),  # it fires above its cutoff
-        lambda samples: confidences(published, samples),
-        WINDOW_S + (model.stride - 1) * HOP_S,
-        step_s,
-        math.ceil(REFRACTORY_S / step_s),
-    )
-
-
-def confidences(published: Model, samples: NDArray[np.int16]) -> NDArray[np.int32]:
-    """Return the mean probability after each invocation of a model at its initial state, Q15 [steps, 1]."""
-    model = MicroWakeWord.from_builtin(published)
-    frames = MicroWakeWordFeatures().process_streaming(samples.tobytes())
-    given = [model.process_streaming_prob(frame) for frame in frames]
-    return in_q15(given[model.stride - 1 :: model.stride])  # it answers 0 while a step is not full
-
-
-def in_q15(probabilities: Sequence[float | None]) -> NDArray[np.int32]:
-    """Return probabilities 0..1 as int32 [n, 1]."""
-    return np.rint(np.array(probabilities, np.float64) * SCORE_ONE).astype(np.int32).clip(0, SCORE_ONE)[:, None]
+    """Return the published model for a phrase."""
+    name = PEERS[slug(phrase)].value
+    return micro_wake_word.subject(MODELS / f"{name}.json", f"microWakeWord {name}", phrase)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,5 @@
 """A quantized graph as C constants: the records of ``kws.graph.records``, printed."""
 
-import math
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -9,12 +7,6 @@ from firmware_export import c_text
 from kws.graph.ir import QuantGraph
 from kws.graph.plan import plan
 from kws.graph.records import Record, records
-
-_WEIGHT_AXES = {
-    "kws_conv2d_t": ("output_channels", "runs"),
-    "kws_depthwise_conv2d_t": ("kernel_time", "kernel_frequency"),
-}
-"""The fields that say how long the weights' axes are, all but the last one."""
 
 
 def graph_source(graph: QuantGraph) -> str:
@@ -38,7 +30,8 @@ def _op(index: int, record: Record) -> str:
     for name, value in record.fields.items():
         if isinstance(value, np.ndarray):
             fields[name] = f"op{index}_{name}"
-            arrays.append(c_text.array(f"op{index}_{name}", value, _shape(record, name, value)))
+            attribute = "KWS_WORDS" if name == "weights" else ""
+            arrays.append(c_text.array(f"op{index}_{name}", value, _shape(record, name, value), attribute))
     return "\n\n".join([*arrays, c_text.struct(record.struct, f"op{index}", fields)])
 
 
@@ -47,8 +40,6 @@ def _fields(record: Record) -> dict[str, str | int]:
 
 
 def _shape(record: Record, name: str, value: NDArray[np.generic]) -> tuple[int, ...]:
-    """Return the shape that ops.h gives an array: weights have several axes, the others [channels]."""
-    if name != "weights":
-        return value.shape
-    axes = [count for axis in _WEIGHT_AXES[record.struct] if isinstance(count := record.fields[axis], int)]
-    return *axes, value.size // math.prod(axes)
+    """Return the shape that ops.h gives an array: a convolution's weights have rows, the others are flat."""
+    rows = record.fields.get("rows") if name == "weights" else None
+    return (rows, value.size // rows) if isinstance(rows, int) else value.shape

@@ -8,8 +8,10 @@ from numpy.typing import NDArray
 LINE_LENGTH = 116
 
 
-def array(name: str, values: NDArray[np.generic], shape: Sequence[int] | None = None) -> str:
+def array(name: str, values: NDArray[np.generic], shape: Sequence[int] | None = None, attribute: str = "") -> str:
     """Return the definition of a constant one-dimensional array; its shape stands in a comment.
+
+    ``attribute`` is a macro that the declaration has.
 
     >>> print(array("window", np.array([[1, -2], [3, 4]], np.int16)))
     static const int16_t window[4] = { /* [2][2] */
@@ -18,7 +20,8 @@ def array(name: str, values: NDArray[np.generic], shape: Sequence[int] | None = 
     """
     dimensions = "".join(f"[{size}]" for size in (values.shape if shape is None else shape))
     numbers = [_number(int(value), values.dtype.name) for value in values.ravel()]
-    head = f"static const {values.dtype.name}_t {name}[{len(numbers)}] = {{ /* {dimensions} */"
+    declared = f"{name}[{len(numbers)}] {attribute}".rstrip()
+    head = f"static const {values.dtype.name}_t {declared} = {{ /* {dimensions} */"
     return "\n".join([head, *wrap(numbers), "};"])
 
 

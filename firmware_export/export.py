@@ -2,7 +2,8 @@
 
 import os
 import tempfile
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -10,14 +11,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from firmware_export import bundle, bundle_engine, onnx_writer, tflite, verify
+from firmware_export import bundle, bundle_engine, verify
+from firmware_export.esphome import About, Pair, export_pair
 from firmware_export.probe import probe_audio
+from firmware_export.runtime_files import WRITERS, RuntimeFile
+from firmware_export.simulate import bundle_check
+from firmware_export.tflite_arena import Arena
 from kws import files, frontend
 from kws.errors import KwsError
 from kws.graph.arithmetic import quantize_features
-from kws.model_file import KwsModel, digest
+from kws.model_file import KwsModel
 
-TARGETS = ("tflite", "onnx", "c")
+TARGETS = ("tflite", "onnx", "c", "esphome")
+OF_FRONTEND = {"lfbe": ("tflite", "onnx", "c"), "micro": ("tflite", "onnx", "esphome")}
+"""What "all" means: what can be written of a model that hears this frontend."""
 
 
 @dataclass(frozen=True)
@@ -26,6 +33,9 @@ class ExportReport:
 
     files: tuple[Path, ...]
     verified: verify.Report
+    esphome: Pair | None = None
+    notes: Mapping[Path, str] = field(default_factory=dict)
+    arenas: Mapping[Path, Arena] = field(default_factory=dict)
 
     @property
     def bundle(self) -> Path | None:
@@ -35,73 +45,106 @@ class ExportReport:
     def to_data(self) -> dict[str, Any]:
         """Return the report as JSON-ready data."""
         files = {str(path): _size_bytes(path) for path in self.files}
-        return {"files_bytes": files, "verify": self.verified.to_data()}
+        pair = {} if self.esphome is None else {"esphome": self.esphome.to_data()}
+        arenas = {
+            str(path): {"measured": arena.measured_bytes, "declared": arena.declared_bytes}
+            for path, arena in self.arenas.items()
+        }
+        return {"files_bytes": files, "arena_bytes": arenas, "verify": self.verified.to_data(), **pair}
 
     def text(self) -> str:
         """Return the files with their sizes, then the table of engines."""
-        lines = [f"{path}  ({_size_bytes(path):,} bytes)" for path in self.files]
-        return "\n".join([*lines, "", self.verified.table()])
+        lines = [f"{path}  ({_size_bytes(path):,} bytes){self._note(path)}" for path in self.files]
+        pair = [] if self.esphome is None else ["", self.esphome.text()]
+        return "\n".join([*lines, "", self.verified.table(), *pair])
+
+    def _note(self, path: Path) -> str:
+        return f"  {self.notes[path]}" if path in self.notes else ""
 
 
-def export(model: KwsModel, name: str, target: str, out: Path, verify_seconds: float) -> ExportReport:
-    """Write ``target`` (tflite, onnx, c or all) for ``model`` as ``out/name.*``.
+def export(
+    model: KwsModel, name: str, target: str, out: Path, verify_seconds: float, about: About | None = None
+) -> ExportReport:
+    """Write ``target`` (tflite, onnx, c, esphome or all) for ``model`` as ``out/name.*``, ``out/name_*``.
 
     Everything is written into a hidden directory beside, runs on every engine against the graph over
-    ``verify_seconds`` of audio, and is renamed into place when all agree.
+    ``verify_seconds`` of audio, and is renamed into place when all agree. ``about`` goes into ESPHome's manifest.
 
     Raises:
         KwsError: the directory cannot be written, a graph cannot be expressed, or an engine differs.
     """
-    targets = TARGETS if target == "all" else (target,)
+    targets = targets_of(model, target)
     try:
         out.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".export-", dir=out) as work:
-            written = {kind: _write(model, kind, name, Path(work)) for kind in targets}
-            candidates = _candidates(model, written, Path(work))
-            report = verify.verify(model.graph, probe_features(model, verify_seconds), candidates)
-            places = [_place(kind, path, out) for kind, path in written.items()]
+            made = [file for kind in targets if kind in WRITERS for file in WRITERS[kind](model, name, Path(work))]
+            bundle_path = _write_bundle(model, name, Path(work)) if "c" in targets else None
+            pair = None
+            if "esphome" in targets:
+                about = about or About()
+                pair = export_pair(model, f"{name}_esphome", Path(work), about, verify_seconds)
+            candidates = _candidates(model, made, bundle_path, Path(work))
+            samples, features = probe(model, verify_seconds)
+            report = verify.verify(model.graph, features, candidates, samples)
+            placed = {file.path: _place(file.path, out) for file in made}
+            places = [*placed.values(), *([_place(bundle_path, out)] if bundle_path else [])]
+            if pair is not None:
+                places += [_place(path, out) for path in (pair.tflite, pair.manifest)]
     except OSError as error:
         raise files.unwritable(out, error) from error
-    return ExportReport(tuple(places), report)
+    notes = {placed[file.path]: file.note for file in made if file.note}
+    arenas = {placed[file.path]: file.arena for file in made if file.arena}
+    return ExportReport(tuple(places), report, pair, notes, arenas)
+
+
+def targets_of(model: KwsModel, target: str) -> tuple[str, ...]:
+    """Return what is written for ``target``: of "all", what can hear what the model hears."""
+    return OF_FRONTEND[model.frontend.kind] if target == "all" else (target,)
 
 
 def probe_features(model: KwsModel, seconds: float) -> NDArray[np.int8]:
     """Return int8 [frames, bands]: the probe audio as the model's own frontend and input quantization see it."""
-    graph = model.graph
-    lfbe = frontend.compute(probe_audio(seconds), model.frontend)
-    features = quantize_features(lfbe, graph.tensor(graph.input).quant)
-    return features[: len(features) // graph.stride * graph.stride]
+    return probe(model, seconds)[1]
 
 
-def _write(model: KwsModel, kind: str, name: str, work: Path) -> Path:
-    if kind == "c":
-        path = work / f"{name}_c"
-        bundle.write_c(model, path)
-        return path
-    path = work / f"{name}.{kind}"
-    writer = tflite.write if kind == "tflite" else onnx_writer.write
-    # Whoever finds the file later can tell which model it is.
-    metadata = {"kws.recipe_hash": model.recipe_hash, "kws.model_sha256": digest(model)}
-    writer(model.graph, path, description=model.detector.title, metadata=metadata)
+def probe(model: KwsModel, seconds: float) -> tuple[NDArray[np.int16], NDArray[np.int8]]:
+    """Return probe audio, int16 [frames * hop], and its features, int8 [frames, bands], in whole steps.
+
+    Before the audio there is as much silence as makes each hop end the window of its own frame, as an engine has it
+    that takes samples.
+    """
+    graph, config = model.graph, model.frontend
+    silence = np.zeros(config.window_samples - config.hop_samples, np.int16)
+    samples = probe_audio(seconds)
+    lfbe = frontend.compute(np.concatenate([silence, samples]), config)
+    frames = min(len(lfbe), len(samples) // config.hop_samples) // graph.stride * graph.stride
+    features = quantize_features(lfbe[:frames], graph.tensor(graph.input).quant)
+    return samples[: frames * config.hop_samples], features
+
+
+def _write_bundle(model: KwsModel, name: str, work: Path) -> Path:
+    path = work / f"{name}_c"
+    bundle.write_c(model, path)
     return path
 
 
-def _candidates(model: KwsModel, written: dict[str, Path], work: Path) -> list[verify.Candidate]:
+def _candidates(
+    model: KwsModel, made: list[RuntimeFile], bundle_path: Path | None, work: Path
+) -> list[verify.Candidate]:
     """Return the engines that prove what was written: the files themselves are run, not what they were made from."""
     found = [verify.host_candidate(model.graph)]
-    if "tflite" in written:
-        found += verify.tflite_candidates(lambda: written["tflite"])
-    if "onnx" in written:
-        found += verify.onnx_candidates(lambda: written["onnx"])
-    if "c" in written:
-        build = partial(bundle_engine.build_host_engine, written["c"], work / "build")
+    for file in made:
+        found += file.candidates
+    if bundle_path is not None:
+        build = partial(bundle_engine.build_host_engine, bundle_path, work / "build")
         found.append(verify.Candidate(bundle_engine.BundleEngine.name, build))
+        found += bundle_check.candidates(bundle_path, model.graph)
     return found
 
 
-def _place(kind: str, path: Path, out: Path) -> Path:
+def _place(path: Path, out: Path) -> Path:
     place = out / path.name
-    if kind == "c":
+    if path.is_dir():
         bundle.replace_bundle(path, place)
         return place
     if place.is_dir():

@@ -84,15 +84,16 @@ typedef struct {{
 """
 
 
-def header(golden: Golden) -> str:
-    """Return golden.h: the arrays of the self-test."""
+def header(golden: Golden, model_hash: str) -> str:
+    """Return kws_golden.h: the arrays of the self-test, tied to model.c by the model's hash."""
     steps, labels = golden.logits.shape
     defines = {
+        "GOLDEN_MODEL_HASH": c_text.string(model_hash),
         "GOLDEN_SAMPLES": f"{len(golden.samples)}u",
-        "GOLDEN_STEPS": f"{steps}",
-        "GOLDEN_LABELS": f"{labels}",
-        "GOLDEN_PHRASES": f"{len(golden.thresholds)}",
-        "GOLDEN_DETECTIONS": f"{len(golden.fired)}",
+        "GOLDEN_STEPS": f"{steps}u",
+        "GOLDEN_LABELS": f"{labels}u",
+        "GOLDEN_PHRASES": f"{len(golden.thresholds)}u",
+        "GOLDEN_DETECTIONS": f"{len(golden.fired)}u",
     }
     detections = [
         f"{{{count}u, {step}u, {golden.scores[step, phrase]}, {phrase}}}"

@@ -12,9 +12,10 @@ OpT = TypeVar("OpT")
 class Lowerings(Generic[WriterT]):
     """The registry of one format; ``WriterT`` is what its functions write into."""
 
-    def __init__(self, format_name: str) -> None:
+    def __init__(self, format_name: str, base: "Lowerings[WriterT] | None" = None) -> None:
+        """Start empty, or with the functions that ``base`` has by now."""
         self._format = format_name
-        self.functions: dict[type, Callable[[WriterT, Any], None]] = {}
+        self.functions: dict[type, Callable[[WriterT, Any], None]] = {} if base is None else dict(base.functions)
 
     def of(self, kind: type[OpT]) -> Callable[[Callable[[WriterT, OpT], None]], Callable[[WriterT, OpT], None]]:
         """Register the decorated function for the operator class ``kind``."""

@@ -12,7 +12,8 @@ from kws.errors import KwsError
 
 NAME = "bundle.json"
 FORMAT = "kws-bundle"
-VERSION = 1
+VERSION = 2
+"""1 had every file in one folder; such a bundle is still known, and replaced."""
 
 _BUILD = "build"  # where the bundle's Makefile puts what it makes: free to be lost
 
@@ -22,6 +23,15 @@ def text(contents: dict[str, bytes], facts: dict[str, Any]) -> str:
     hashes = {name: _sha256(content) for name, content in sorted(contents.items())}
     data = {"format": FORMAT, "version": VERSION, **facts, "files": hashes}
     return json.dumps(data, indent=2, ensure_ascii=False) + "\n"
+
+
+def sums(contents: dict[str, bytes]) -> str:
+    """Return the lines that `sha256sum -c` checks.
+
+    >>> print(sums({"a": b""}), end="")
+    e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855  a
+    """
+    return "".join(f"{_sha256(content)}  {name}\n" for name, content in sorted(contents.items()))
 
 
 def read_marker(directory: Path) -> dict[str, Any]:
@@ -40,6 +50,29 @@ def read_marker(directory: Path) -> dict[str, Any]:
     if data["version"] > VERSION:
         raise KwsError(f"{directory}: the bundle was made by a newer kws; upgrade, or give another directory")
     return dict(data)
+
+
+def check_whole(directory: Path, model_sha256: str | None = None) -> dict[str, Any]:
+    """Return the marker of a bundle whose files are all there, as they were written, and of that ``.kws`` if told.
+
+    Raises:
+        KwsError: the directory is no bundle of this kws's form, lacks or holds a changed file, or is another model's.
+    """
+    facts = read_marker(directory)
+    if facts["version"] < VERSION:
+        raise KwsError(f"{directory}: the bundle was made by an older kws; export the model again")
+    for name, wanted in facts["files"].items():
+        try:
+            content = (directory / name).read_bytes()
+        except OSError as error:
+            raise KwsError(
+                f"{directory / name}: the bundle's file cannot be read ({error.strerror}); export again"
+            ) from error
+        if _sha256(content) != wanted:
+            raise KwsError(f"{directory / name}: was changed since kws export wrote it; export the model again")
+    if model_sha256 is not None and facts["model_sha256"] != model_sha256:
+        raise KwsError(f"{directory}: is the bundle of another model than the .kws file; export it again")
+    return facts
 
 
 def check_replaceable(directory: Path) -> None:

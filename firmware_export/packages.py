@@ -1,4 +1,4 @@
-"""The packages of ``kws[export]``, imported when they are first used, so that the writers import without them."""
+"""Packages of extras such as ``kws[export]``, imported when first used, so that the writers import without them."""
 
 import importlib
 from typing import Any
@@ -7,11 +7,11 @@ from kws.errors import KwsError
 
 
 class NotInstalledError(KwsError):
-    """A package of the ``export`` extra is missing or does not load on this machine."""
+    """A package of an extra is missing or does not load on this machine."""
 
 
-def need(module: str, package: str) -> Any:
-    """Return the imported ``module`` of the distribution ``package``.
+def need(module: str, package: str, extra: str = "export") -> Any:
+    """Return the imported ``module`` of the distribution ``package``, which ``kws[extra]`` brings along.
 
     Raises:
         NotInstalledError: the package is not installed here; the sentence says how to get it.
@@ -23,4 +23,4 @@ def need(module: str, package: str) -> Any:
     try:
         return importlib.import_module(module)
     except ImportError as error:
-        raise NotInstalledError(f'{package} is not installed here; pip install "kws[export]"') from error
+        raise NotInstalledError(f'{package} is not installed here; pip install "kws[{extra}]"') from error

@@ -1,8 +1,8 @@
 """What an engine may differ from the graph that rounds once, in float, where the graph rounds twice.
 
-LiteRT's default kernels (XNNPACK) and ONNX Runtime are such engines. Given the same, an operator that computes is now
-and then 1 LSB off; the operators behind it carry that on with their gain, and activations cut it off. Two bounds
-follow, and the smaller one holds:
+LiteRT's default kernels (XNNPACK) are such an engine, and ONNX Runtime with the QDQ form. Given the same, an operator
+that computes is now and then 1 LSB off; the operators behind it carry that on with their gain, and activations cut it
+off. Two bounds follow, and the smaller one holds:
 
 - ``worst_case_lsb``, from the weights alone, certain for every input. It is sharp for a few operators and says nothing
   about many: through the hundred of a residual network all of int8 is possible, and never seen.

@@ -6,11 +6,14 @@ Micro want it: a second subgraph, run by CALL_ONCE, fills them with their zero p
 assigns them last.
 """
 
-from collections.abc import Mapping
+import json
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
 
+from firmware_export import seal
+from firmware_export.exported_file import FORM_KEY, STATE_KEY
 from firmware_export.tflite_flatbuffer import ModelBuilder, SubgraphBuilder
 from firmware_export.tflite_lowering import LOWERINGS, Lowering
 from kws.errors import KwsError
@@ -30,6 +33,9 @@ MICRO_OPERATORS = frozenset((
 ))
 # fmt: on
 """The operators that ESPHome's micro_wake_word registers, all of them TFLite Micro's; nothing else is written."""
+
+Head = Callable[[Lowering], dict[str, int]]
+"""What a model ends in: from the graph's tensors in TFLite to the outputs' names and tensor indices."""
 
 
 def write(
@@ -54,16 +60,18 @@ def to_bytes(
     *,
     streaming: bool = True,
     metadata: Mapping[str, str] | None = None,
+    head: Head | None = None,
 ) -> bytes:
-    """Return the .tflite of one streaming step: ``features`` int8 [1, stride, bands] -> ``logits`` int8 [1, outputs].
+    """Return the sealed .tflite of one step: ``features`` int8 [1, stride, bands] -> ``logits`` int8 [1, outputs].
 
     Args:
         graph: what to write.
         description: the model's description, one line for people.
         streaming: True keeps the state in resource variables. False adds, in the order of ``graph.states``, the
             inputs ``state/<read>`` and the outputs ``next/<read>``; the caller carries them, first filled with the
-            zero point of the input.
+            zero point of the input, which the metadata entry ``kws.states`` has, too.
         metadata: named strings stored in the file, such as the hash of the config that made the graph.
+        head: adds what makes the outputs of the graph's last tensor, and returns them by name, in place of the logits.
 
     Raises:
         KwsError: the graph is not sound, an operator cannot be expressed (it is named), or a package is missing.
@@ -79,7 +87,7 @@ def to_bytes(
         inputs |= {f"state/{state.read}": context.index(state.read) for state in graph.states}
     for op in graph.ops:
         LOWERINGS.write(context, op)
-    outputs = {OUTPUT_NAME: _copy(context, OUTPUT_NAME, graph.output, (graph.outputs,))}
+    outputs = (head or _logits)(context)
     if streaming:
         _assign_variables(context, handles)
     else:
@@ -87,9 +95,27 @@ def to_bytes(
         outputs |= {f"next/{state.read}": _copy(context, f"next/{state.read}", state.write) for state in graph.states}
     main.inputs, main.outputs = list(inputs.values()), list(outputs.values())
     model.signature(SIGNATURE_KEY, inputs, outputs)
-    model.metadata(metadata or {})
+    states = {} if streaming else {STATE_KEY: _states_json(graph)}
+    form = "head" if head else "streaming" if streaming else "stateless"
+    model.metadata({**(metadata or {}), FORM_KEY: form, **states, seal.KEY: seal.BLANK})
     _refuse_foreign(model)
-    return model.to_bytes()
+    return seal.seal(model.to_bytes())
+
+
+def _states_json(graph: QuantGraph) -> str:
+    entries = [
+        {
+            "input": f"state/{state.read}",
+            "output": f"next/{state.read}",
+            "initial": graph.tensor(state.read).quant.zero_point,
+        }
+        for state in graph.states
+    ]
+    return json.dumps(entries)
+
+
+def _logits(context: Lowering) -> dict[str, int]:
+    return {OUTPUT_NAME: _copy(context, OUTPUT_NAME, context.graph.output, (context.graph.outputs,))}
 
 
 def _open_variables(context: Lowering, model: ModelBuilder) -> list[int]:

@@ -6,6 +6,7 @@ import re
 import sys
 import tempfile
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,37 @@ from firmware_export.engines import ARENA_FLOOR_BYTES, TfliteMicroEngine
 from kws.errors import KwsError
 
 _TOTAL = re.compile(r"Arena allocation total (\d+) bytes")
+
+
+HEAD_ROOM = 0.1
+ROUNDED_TO_BYTES = 1024
+
+MEASURED_KEY, DECLARED_KEY = "kws.arena_measured_bytes", "kws.arena_bytes"
+"""Metadata entries of a .tflite: what it took in TFLite Micro here, and what to give it on a device."""
+
+
+@dataclass(frozen=True)
+class Arena:
+    """What a .tflite takes of TFLite Micro's arena, in bytes."""
+
+    measured_bytes: int
+
+    @property
+    def declared_bytes(self) -> int:
+        """What to give it: a tenth more, for other kernels and versions, rounded up to whole KiB.
+
+        >>> Arena(10_000).declared_bytes
+        11264
+        """
+        return -(-round(self.measured_bytes * (1 + HEAD_ROOM)) // ROUNDED_TO_BYTES) * ROUNDED_TO_BYTES
+
+    def metadata(self) -> dict[str, str]:
+        """Return the entries for the file."""
+        return {MEASURED_KEY: str(self.measured_bytes), DECLARED_KEY: str(self.declared_bytes)}
+
+    def text(self) -> str:
+        """Return both figures as words."""
+        return f"arena {self.declared_bytes:,} bytes with head-room, {self.measured_bytes:,} measured in TFLite Micro"
 
 
 def measure_arena_bytes(model: Path | bytes) -> int:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from firmware_export.packages import need
+from kws.graph.packing import pack_int4
 
 SCHEMA_VERSION = 3
 BUFFER_ALIGNMENT_BYTES = 16
@@ -22,12 +23,15 @@ OPERATOR_VERSIONS = {
     "CONCATENATION": 2,
     "CONV_2D": 3,
     "DEPTHWISE_CONV_2D": 3,
+    "LOGISTIC": 2,
     "MAX_POOL_2D": 2,
     "PAD": 2,
+    "QUANTIZE": 2,
     "STRIDED_SLICE": 2,
 }
 """The lowest version of each operator that takes int8 (tensorflow/compiler/mlir/lite/tools/versioning/op_version.cc);
-every other operator here is version 1."""
+every other operator here is version 1. Weights of four bits are version 7 there, but tflite-runtime 2.14 runs them and
+knows no version 7, and no runtime looks at the number again."""
 
 TENSOR_TYPES = {np.dtype(np.int8): "INT8", np.dtype(np.int32): "INT32"}
 
@@ -137,6 +141,10 @@ class SubgraphBuilder:
         little = values.astype(values.dtype.newbyteorder("<"), order="C")
         kind = TENSOR_TYPES[values.dtype]
         return self.tensor(name, values.shape, kind, quantization, self.model.buffer(little.tobytes()))
+
+    def int4_constant(self, name: str, values: NDArray[np.int8], quantization: Any) -> int:
+        """Add a tensor of four bits a value (-8..7), two to a byte, the first in the lower half."""
+        return self.tensor(name, values.shape, "INT4", quantization, self.model.buffer(pack_int4(values).tobytes()))
 
     def quantization(self, scales: Sequence[float], zero_points: Sequence[int], dimension: int = 0) -> Any:
         """Return the schema's quantization: one scale, or one for each index of ``dimension``."""

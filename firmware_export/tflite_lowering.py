@@ -5,6 +5,7 @@ with ``@LOWERINGS.of(NewOp)``; use operators that TFLite Micro has and, where po
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -125,8 +126,7 @@ def _conv_2d(context: Lowering, op: Conv2D) -> None:
         strideW=op.stride_frequency,
         fusedActivationFunction=context.activation_function(op.activation),
     )
-    constants = _weights_and_bias(context, op, op.weights, channel_axis=0)
-    context.subgraph.operator("CONV_2D", [context.index(op.input), *constants], [context.index(op.output)], options)
+    _convolve(context, "CONV_2D", op, op.weights, 0, options)
 
 
 @LOWERINGS.of(DepthwiseConv2D)
@@ -140,24 +140,28 @@ def _depthwise_conv_2d(context: Lowering, op: DepthwiseConv2D) -> None:
         dilationWFactor=1,
         fusedActivationFunction=context.activation_function(op.activation),
     )
-    constants = _weights_and_bias(context, op, op.weights[None], channel_axis=3)
-    context.subgraph.operator(
-        "DEPTHWISE_CONV_2D", [context.index(op.input), *constants], [context.index(op.output)], options
-    )
+    _convolve(context, "DEPTHWISE_CONV_2D", op, op.weights[None], 3, options)
 
 
-def _weights_and_bias(
-    context: Lowering, op: Conv2D | DepthwiseConv2D, weights: NDArray[np.int8], channel_axis: int
-) -> tuple[int, int]:
-    """Add a convolution's constants, quantized per output channel; return their tensors."""
+def _convolve(
+    context: Lowering,
+    name: str,
+    op: Conv2D | DepthwiseConv2D,
+    weights: NDArray[np.int8],
+    channel_axis: int,
+    options: Any,
+) -> None:
+    """Add a convolution with its constants, quantized per output channel."""
     subgraph = context.subgraph
     zeros = [0] * len(op.weight_scales)
     weight_quantization = subgraph.quantization(op.weight_scales.tolist(), zeros, channel_axis)
     bias_scales = np.float32(context.graph.tensor(op.input).quant.scale) * op.weight_scales.astype(np.float32)
-    return (
-        subgraph.constant(f"{op.output}/weights", weights, weight_quantization),
+    constant = subgraph.constant if op.weight_bits == 8 else subgraph.int4_constant
+    constants = (
+        constant(f"{op.output}/weights", weights, weight_quantization),
         subgraph.constant(f"{op.output}/bias", op.bias, subgraph.quantization(bias_scales.tolist(), zeros)),
     )
+    subgraph.operator(name, [context.index(op.input), *constants], [context.index(op.output)], options)
 
 
 @LOWERINGS.of(Add)

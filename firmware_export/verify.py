@@ -1,8 +1,8 @@
 """Proof that every engine gives the graph's numbers: the same features into all of them, compared step by step.
 
-The graph's interpreter is the reference. Integer engines (C, TFLite Micro, LiteRT's reference kernels) must be equal.
-LiteRT's default kernels (XNNPACK) and ONNX Runtime requantize with one rounding in float where the graph rounds twice:
-they may differ by ``rounding.bound_lsb``.
+The graph's interpreter is the reference. Integer engines (C, TFLite Micro, LiteRT's and tflite-runtime's reference
+kernels, ONNX Runtime with the integer form) must be equal. LiteRT's default kernels (XNNPACK) and ONNX Runtime with the
+QDQ form requantize with one rounding in float where the graph rounds twice: they may differ by ``rounding.bound_lsb``.
 
 Measured over random graphs with white int8 input, at most: 2 LSB through DeepKWS's 4 convolutions (5 graphs x 60,000
 steps; 3 % of the logits differ at all), and through 116 operators of BC-ResNet's shape 8 to 52 (3 graphs x 2,000
@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from firmware_export import onnx_writer, rounding, tflite
 from firmware_export.engines import LiteRtEngine, OnnxEngine, TfliteMicroEngine
 from firmware_export.packages import NotInstalledError
+from firmware_export.tflite_worker import TfliteRuntimeEngine, interpreter
 from kws import progress, runtime
 from kws.engine import CEngine, Engine, GraphEngine
 from kws.errors import KwsError
@@ -41,10 +42,14 @@ class VerifyError(KwsError):
 
 @dataclass(frozen=True)
 class Candidate:
-    """An engine that is made when its turn comes, so that a missing package is reported, not fatal."""
+    """An engine that is made when its turn comes, so that a missing package is reported, not fatal.
+
+    A slow one takes the first ``most_steps`` steps only; the report says how many it took.
+    """
 
     name: str
     make: Callable[[], Engine]
+    most_steps: int | None = None
 
 
 @dataclass(frozen=True)
@@ -63,7 +68,7 @@ class EngineResult:
 
 @dataclass(frozen=True)
 class Report:
-    """Every engine's result, the reference first; ``values`` logits were compared for each that ran."""
+    """Every engine's result, the reference first; ``values`` logits were compared for each that took all ``steps``."""
 
     steps: int
     values: int
@@ -92,7 +97,7 @@ class Report:
             f"{result.steps:,}",
             result.status,
             f"{result.max_difference_lsb} LSB" if compared else "-",
-            f"{result.differing_values:,} of {self.values:,}" if compared else "-",
+            f"{result.differing_values:,} of {result.steps * self.values // self.steps:,}" if compared else "-",
             f"{result.bound_lsb} LSB" if compared else "-",
             f"{result.seconds:.2f}",
         )
@@ -103,7 +108,10 @@ class Report:
 
 
 def verify(
-    graph: QuantGraph, features: NDArray[np.int8], engines: Sequence[Engine | Candidate] | None = None
+    graph: QuantGraph,
+    features: NDArray[np.int8],
+    engines: Sequence[Engine | Candidate] | None = None,
+    samples: NDArray[np.int16] | None = None,
 ) -> Report:
     """Run ``features`` int8 [frames, bands] through the graph and every engine, from the initial state.
 
@@ -112,6 +120,8 @@ def verify(
         features: quantized LFBE; the frames after the last whole step are left out.
         engines: engines, or candidates for them; by default ``candidates(graph)``. One with an attribute ``exact``
             that is False may differ by ``rounding.bound_lsb``, every other one not at all.
+        samples: int16 [frames * hop], for engines with the frontend inside (``hop_samples``): each hop ends the window
+            of its frame, the first one begins in silence (``export.probe``).
 
     Raises:
         VerifyError: an engine differs by more than its bound; the sentence has its name, the first such step and both
@@ -128,12 +138,13 @@ def verify(
     features = features[: steps * graph.stride]
     engines = candidates(graph) if engines is None else engines
     with _bar(steps * (1 + len(engines))) as advance:
-        seconds, chunks = _timed(GraphEngine(graph), features, advance)
+        given = _Given(features, samples)
+        seconds, chunks = _timed(GraphEngine(graph), given, steps, advance)
         wanted = np.concatenate(list(chunks))
         results = [EngineResult(GraphEngine.name, "reference", steps, seconds=seconds())]
         # Only asked for where an engine needs it: the graph runs once more for it.
         bound = functools.cache(lambda: rounding.bound_lsb(graph, features, wanted))
-        results += [_result(graph, engine, features, wanted, bound, advance) for engine in engines]
+        results += [_result(graph, engine, given, wanted, bound, advance) for engine in engines]
     return Report(steps, wanted.size, tuple(results))
 
 
@@ -143,6 +154,7 @@ def candidates(graph: QuantGraph) -> tuple[Candidate, ...]:
         host_candidate(graph),
         *tflite_candidates(lambda: tflite.to_bytes(graph)),
         *onnx_candidates(lambda: onnx_writer.to_bytes(graph)),
+        *onnx_candidates(lambda: onnx_writer.to_bytes(graph, form="qdq"), ", QDQ"),
     )
 
 
@@ -151,18 +163,47 @@ def host_candidate(graph: QuantGraph) -> Candidate:
     return Candidate(CEngine.name, lambda: _c_engine(graph))
 
 
-def tflite_candidates(model: Callable[[], Path | bytes]) -> tuple[Candidate, ...]:
-    """Return the runtimes of a .tflite; ``model`` gives the file, or its bytes, when it is needed."""
-    return (
-        Candidate(TfliteMicroEngine.name, lambda: TfliteMicroEngine(model())),
-        Candidate("LiteRT reference", lambda: LiteRtEngine(model(), reference=True)),
-        Candidate("LiteRT XNNPACK", lambda: LiteRtEngine(model())),
-    )
+def tflite_candidates(model: Callable[[], Path | bytes], stateless: bool = False) -> tuple[Candidate, ...]:
+    """Return the runtimes of a .tflite; ``model`` gives the file, or its bytes, when it is needed.
+
+    tflite-runtime is among them where an environment of its own is set up.
+    """
+    suffix = ", stateless" if stateless else ""
+    found = [
+        Candidate(TfliteMicroEngine.name + suffix, lambda: TfliteMicroEngine(model())),
+        Candidate("LiteRT reference" + suffix, lambda: LiteRtEngine(model(), reference=True)),
+        Candidate("LiteRT XNNPACK" + suffix, lambda: LiteRtEngine(model())),
+    ]
+    if interpreter() is not None:
+        found.append(Candidate(TfliteRuntimeEngine.name + suffix, lambda: TfliteRuntimeEngine(model())))
+    return tuple(found)
 
 
-def onnx_candidates(model: Callable[[], Path | bytes]) -> tuple[Candidate, ...]:
-    """Return the runtimes of a .onnx; ``model`` gives the file, or its bytes, when it is needed."""
-    return (Candidate(OnnxEngine.name, lambda: OnnxEngine(model())),)
+def onnx_candidates(model: Callable[[], Path | bytes], suffix: str = "") -> tuple[Candidate, ...]:
+    """Return the runtimes of a .onnx; ``model`` gives the file, or its bytes, when it is needed.
+
+    ``suffix`` is what ``OnnxEngine`` adds to its name for the file's form.
+    """
+    return (Candidate(OnnxEngine.name + suffix, lambda: OnnxEngine(model())),)
+
+
+@dataclass(frozen=True, eq=False)
+class _Given:
+    """What engines are fed with."""
+
+    features: NDArray[np.int8]
+    samples: NDArray[np.int16] | None
+
+    def parts(self, engine: Engine, steps: int) -> Iterator[tuple[int, Any]]:
+        """Give the engine's input of so many steps chunk by chunk, with the number of steps in each."""
+        hop = int(getattr(engine, "hop_samples", 0))
+        if hop and self.samples is None:
+            raise VerifyError(f"{engine.name}: takes samples, and there are features alone; give it audio")
+        source: NDArray[Any] = self.samples if hop and self.samples is not None else self.features
+        step = engine.stride * max(hop, 1)
+        for start in range(0, steps, STEPS_PER_CHUNK):
+            count = min(STEPS_PER_CHUNK, steps - start)
+            yield count, source[start * step : (start + count) * step]
 
 
 def _c_engine(graph: QuantGraph) -> Engine:
@@ -174,13 +215,16 @@ def _c_engine(graph: QuantGraph) -> Engine:
 def _result(
     graph: QuantGraph,
     engine: Engine | Candidate,
-    features: NDArray[np.int8],
+    given: _Given,
     wanted: NDArray[np.int8],
     bound_lsb: Callable[[], int],
     advance: progress.Advance,
 ) -> EngineResult:
     name = engine.name
     if isinstance(engine, Candidate):
+        left_out = len(wanted) - min(engine.most_steps or len(wanted), len(wanted))
+        wanted = wanted[: len(wanted) - left_out]
+        advance(left_out, note=name)
         try:
             engine = engine.make()
         except NotInstalledError as error:
@@ -193,7 +237,7 @@ def _result(
         )
     bound = 0 if getattr(engine, "exact", True) else bound_lsb()
     largest = differing = done = 0
-    seconds, chunks = _timed(engine, features, advance)
+    seconds, chunks = _timed(engine, given, len(wanted), advance)
     for chunk in chunks:
         target = wanted[done : done + len(chunk)]
         difference = np.abs(chunk.astype(np.int16) - target)
@@ -205,22 +249,22 @@ def _result(
 
 
 def _timed(
-    engine: Engine, features: NDArray[np.int8], advance: progress.Advance
+    engine: Engine, given: _Given, steps: int, advance: progress.Advance
 ) -> tuple[Callable[[], float], Iterator[NDArray[np.int8]]]:
     """Return a function for the seconds so far, and the logits chunk by chunk, from the initial state."""
     total = 0.0
-    frames = STEPS_PER_CHUNK * engine.stride
 
     def chunks() -> Iterator[NDArray[np.int8]]:
         nonlocal total
         engine.reset()
-        for start in range(0, len(features), frames):
-            part = features[start : start + frames]
+        for count, part in given.parts(engine, steps):
             began = time.perf_counter()
             logits = engine.run(part)
             total += time.perf_counter() - began
-            if logits.shape != (len(part) // engine.stride, engine.outputs):
-                raise VerifyError(f"{engine.name}: gives {list(logits.shape)} logits for {len(part)} frames")
+            if logits.shape != (count, engine.outputs):
+                raise VerifyError(
+                    f"{engine.name}: gives {list(logits.shape)} logits for {count * engine.stride} frames"
+                )
             advance(len(logits), note=engine.name)
             yield logits
 

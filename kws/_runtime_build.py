@@ -17,12 +17,13 @@ def declarations(header: Path) -> str:
     """Return what cffi can parse of a header: integer ``#define``s and plain C declarations."""
     text = header.read_text(encoding="utf-8")
     text = re.sub(r"/\*.*?\*/", "", text, flags=re.DOTALL)
+    text = re.sub(r"^#ifdef __cplusplus$.*?^#endif$", "", text, flags=re.DOTALL | re.MULTILINE)
     kept = []
     for line in text.splitlines():
         define = re.match(r"\s*#\s*define\s+(\w+)\s+\(?(-?\d+)\)?\s*$", line)
         if define:
             kept.append(f"#define {define[1]} {define[2]}")
-        elif not line.lstrip().startswith("#") and 'extern "C"' not in line:
+        elif not line.lstrip().startswith("#"):
             kept.append(line)
     return "\n".join(kept)
 

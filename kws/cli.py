@@ -27,6 +27,8 @@ from kws.cli_options import (
     THRESHOLD,
     Finite,
 )
+from kws.cli_profile import profile
+from kws.cli_verify import verify
 from kws.errors import KwsError
 
 EXTRAS = {
@@ -38,6 +40,11 @@ EXTRAS = {
     "flatbuffers": "export",
     "onnx": "export",
     "onnxruntime": "export",
+    "elftools": "simulate",
+    "unicorn": "simulate",
+    "ziglang": "simulate",
+    "pymicro_features": "esphome",
+    "pymicro_wakeword": "esphome",
 }
 
 
@@ -100,7 +107,9 @@ def command() -> None:
 command.add_command(augment)
 command.add_command(corpus)
 command.add_command(evaluate)
+command.add_command(profile)
 command.add_command(shards)
+command.add_command(verify)
 
 
 @command.command()
@@ -271,10 +280,10 @@ def listen(
 @click.option(
     "--to",
     "target",
-    type=click.Choice(["tflite", "onnx", "c", "all"]),
+    type=click.Choice(["tflite", "onnx", "c", "esphome", "all"]),
     default="all",
     show_default=True,
-    help="What to write; c is a directory of C99 that tests itself.",
+    help="What to write; c is a directory of C99 that tests itself, esphome a model for micro_wake_word.",
 )
 @click.option("--out", type=FILE, help="Directory for what is written.  [default: beside the model]")
 @click.option(
@@ -284,13 +293,22 @@ def listen(
     show_default=True,
     help="Audio that every engine must agree on, frame by frame.",
 )
+@click.option("--author", default="kws", show_default=True, help="For ESPHome's manifest.")
+@click.option("--website", default="", help="For ESPHome's manifest.")
 @JSON
-def export(model: Path, target: str, out: Path | None, verify_seconds: float, as_json: bool) -> None:
+def export(
+    model: Path, target: str, out: Path | None, verify_seconds: float, author: str, website: str, as_json: bool
+) -> None:
     """Write what a device runs, and prove it equal to the graph on every engine there is."""
+    from firmware_export.esphome import About
     from firmware_export.export import export as run
     from kws.model_file import load
 
-    report = run(load(model), model.stem, target, out or model.parent, verify_seconds)
+    try:
+        about = About(author, website)
+    except ValueError as error:
+        raise click.UsageError(f"--{error}") from error
+    report = run(load(model), model.stem, target, out or model.parent, verify_seconds, about)
     if as_json:
         _print_json(report.to_data())
     else:

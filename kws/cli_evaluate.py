@@ -34,7 +34,8 @@ if TYPE_CHECKING:
     "--against",
     type=FILE,
     multiple=True,
-    help="Another model for the same phrases: how many fewer words MODEL... misses; once for each model.",
+    help="Another model for the same phrases (a .kws, or the .json of an ESPHome model): how many fewer words MODEL... "
+    "misses; once for each model.",
 )
 @JSON
 @ENGINE
@@ -127,11 +128,17 @@ def _compare(
     plot: Path | None,
     as_json: bool,
 ) -> None:
-    from kws.evaluate import compare, pooled_table
+    from kws.evaluate import compare, micro_wake_word, pooled, pooled_table
     from kws.evaluate.plot import plot_pooled
 
     both = (*models, *against)
-    result = compare.evaluate(_loaded(models, both), _loaded(against, both), manifest, options)
+    published = [path for path in against if path.suffix == ".json"]
+    ours = pooled.subjects_of(_loaded(models, both), options)
+    others = [micro_wake_word.subject(path, str(path)) for path in published]
+    if len(published) < len(against):
+        own = tuple(path for path in against if path not in published)
+        others += pooled.subjects_of(_loaded(own, both), options)
+    result = compare.evaluate_subjects(ours, others, manifest, options)
     if plot is not None:
         plot_pooled([result.models, result.against], plot)
     click.echo(json.dumps(result.to_data()) if as_json else pooled_table.comparison(result))

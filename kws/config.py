@@ -2,7 +2,8 @@
 
 Unknown keys, wrong types and bad values are refused with the key's path and the remedy. A class checks its own
 values in ``__post_init__`` and raises ``ValueError`` with a sentence that starts with the field's name; the path
-of the table that holds it is put in front here.
+of the table that holds it is put in front here. Where a class has ``presets()``, a dict of its own instances by name,
+such a name may stand in place of the table.
 """
 
 import dataclasses
@@ -19,6 +20,11 @@ from typing import Any, TypeVar, cast
 from kws.errors import KwsError
 
 T = TypeVar("T")
+
+ADDED_LATER = {"omit_default": True}
+"""``field(default=..., metadata=ADDED_LATER)``: left out of plain data, and so of hashes, while it has its default.
+
+For what joins a config that files and checkpoints out there hold already: to them nothing has changed."""
 
 # What TOML calls the types, for people who do not write Python.
 NAMES: dict[Any, str] = {
@@ -63,8 +69,21 @@ def load_toml(cls: type[T], path: Path) -> T:
 
 
 def to_data(config: Any) -> dict[str, Any]:
-    """Return the dataclass as plain JSON-ready data, every default spelled out (tuples become lists)."""
-    return cast(dict[str, Any], json.loads(json.dumps(dataclasses.asdict(config))))
+    """Return the dataclass as plain JSON-ready data, every default spelled out but ``ADDED_LATER`` (tuples: lists)."""
+    return cast(dict[str, Any], json.loads(json.dumps(_plain(config))))
+
+
+def _plain(value: Any) -> Any:
+    if dataclasses.is_dataclass(value):
+        fields = [(field, getattr(value, field.name)) for field in dataclasses.fields(value)]
+        return {
+            field.name: _plain(item)
+            for field, item in fields
+            if not (field.metadata.get("omit_default") and item == field.default)
+        }
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    return [_plain(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def config_hash(config: Any) -> str:
@@ -92,7 +111,7 @@ def _load_table(cls: type, data: Mapping[str, Any], where: str, path: str) -> An
         if key not in fields:
             near = difflib.get_close_matches(key, fields, n=1, cutoff=0.4)
             remedy = f"did you mean '{path}{near[0]}'?" if near else "known keys: " + ", ".join(fields)
-            raise KwsError(f"{where}: unknown key '{path}{key}'; {remedy}")
+            raise KwsError(f"{where}: unknown key {f'{path}{key}'!r}; {remedy}")
     for name, field in fields.items():
         required = field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
         if required and name not in data:
@@ -110,6 +129,8 @@ def _load_value(hint: Any, value: Any, where: str, path: str) -> Any:
         return _load_optional(hint, value, where, path)
     if dataclasses.is_dataclass(hint) and isinstance(value, Mapping):
         return _load_table(cast(type, hint), value, where, path + ".")
+    if isinstance(value, str) and (presets := getattr(hint, "presets", None)):
+        return presets()[_load_choice(tuple(presets()), value, where, path)]
     if origin is tuple and isinstance(value, list | tuple):
         item = typing.get_args(hint)[0]
         return tuple(_load_value(item, entry, where, f"{path}[{index}]") for index, entry in enumerate(value))

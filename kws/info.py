@@ -11,6 +11,9 @@ from kws import licences, model_file, runtime
 from kws.detect import SCORE_ONE
 from kws.model_file import KwsModel
 
+_OF = {"micro": "ESPHome's, "}
+"""Whose frontend it is, where it is not the project's own."""
+
 
 def describe(model: KwsModel) -> dict[str, Any]:
     """Return the model's summary and what kws makes of it here and now.
@@ -44,8 +47,9 @@ def _facts(data: dict[str, Any]) -> Table:
         ("phrases" if len(data["phrases"]) > 1 else "phrase", _phrases(data)),
         (
             "frontend",
-            f"{frontend['bands']} bands {frontend['low_hz']:g}-{frontend['high_hz']:g} Hz, window "
-            f"{frontend['window_ms']} ms, hop {frontend['hop_ms']} ms, {frontend['sample_rate_hz']} Hz",
+            f"{_OF.get(frontend.get('kind'), '')}{frontend['bands']} bands {frontend['low_hz']:g}-"
+            f"{frontend['high_hz']:g} Hz, window {frontend['window_ms']} ms, hop {frontend['hop_ms']} ms, "
+            f"{frontend['sample_rate_hz']} Hz",
         ),
         (
             "decision",

@@ -33,6 +33,11 @@ VERSION = 2
 
 _OPENING = b'{"__metadata__":{"kws":'
 _NO_DIGEST = "0" * 64
+# What wrong parts of a sealed file come to, wherever they are met.
+_DAMAGE = (
+    *(safetensors.SafetensorError, LookupError, TypeError, ValueError),
+    *(AttributeError, ArithmeticError, MemoryError, RecursionError),
+)
 _MAX_HEADER_BYTES = 100_000_000  # safetensors' own bound
 
 
@@ -165,7 +170,7 @@ def from_bytes(content: bytes, where: str) -> KwsModel:
     try:
         tensors = safetensors.numpy.load(content)
         return _model(_upgraded(metadata), tensors, where)
-    except (safetensors.SafetensorError, LookupError, TypeError, ValueError) as error:
+    except _DAMAGE as error:
         raise KwsError(f"{where}: the parts of the model do not fit together ({error}); make it again") from error
 
 

@@ -76,12 +76,13 @@ class Summary:
 
     def _next(self) -> list[str]:
         kws, model = program(), quote(str(self.model_path))
-        bundle, details = quote(str(self.exported.bundle)), quote(str(self.model_path.parent / "evaluation.txt"))
+        details = quote(str(self.model_path.parent / "evaluation.txt"))
+        bundle = {f"make -C {quote(str(path))} test" for path in (self.exported.bundle,) if path is not None}
         commands = {
             f"{kws} listen {model}": "say it",
             f"{kws} detect {model} FILE...": "find it in recordings",
             f"{kws} info {model}": "what it is and what it learned from",
-            f"make -C {bundle} test": "the C99 firmware bundle tests itself",
+            **dict.fromkeys(bundle, "the C99 firmware bundle tests itself"),
             f"less {details}": "every label, speaker and false accept",
         }
         width = max(map(len, commands))

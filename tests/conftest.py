@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from kws.detect import SCORE_ONE, DetectorConfig
 from kws.frontend.config import FrontendConfig
-from kws.graph.arithmetic import float32_exact
+from kws.graph.arithmetic import float32_exact, input_quant
 from kws.graph.ir import Activation, Concat, Conv2D, Quant, QuantGraph, Reshape, Slice, State, Tensor
 from kws.model_file import KwsModel
 
@@ -83,6 +83,51 @@ def two_tone_model() -> KwsModel:
     detector = DetectorConfig(phrases, ("filler", "beep", "high_chirp"), keywords, 10, 10, 500)
     thresholds = (round(0.7 * SCORE_ONE), round(0.6 * SCORE_ONE))
     return KwsModel(tone_graph(TONE_BAND, HIGH_BAND), FrontendConfig(), detector, thresholds)
+
+
+MICRO = FrontendConfig.presets()["micro"]
+MICRO_TONE_BAND = 12
+"""The band of ESPHome's frontend in which 1 kHz is loudest."""
+
+
+def micro_tone_graph(outputs: int = 2) -> QuantGraph:
+    """Three frames a step, the last three before them as state; hears how far 1 kHz stands out in all six.
+
+    A keyword's logit: (its band - mean of the others - 7) * 0.6, in units of a feature; the filler's: less that.
+    """
+    quant, weight_scale, logits = input_quant(MICRO), 0.6 / 6 / 117, Quant(float32_exact(0.05), 0)
+    weights = np.full((outputs, 6, 1, 40), -3, np.int8)
+    weights[..., MICRO_TONE_BAND] = 117
+    weights[0] *= -1
+    bias = np.full(outputs, round(-0.6 * 7.0 / (quant.scale * weight_scale)), np.int32)
+    bias[0] *= -1
+    return QuantGraph(
+        tensors=(
+            Tensor("features", (3, 40), quant),
+            Tensor("past", (3, 40), quant),
+            Tensor("window", (6, 40), quant),
+            Tensor("next", (3, 40), quant),
+            Tensor("map", (6, 1, 40), quant),
+            Tensor("logits", (1, 1, outputs), logits),
+        ),
+        ops=(
+            Concat(("past", "features"), "window"),
+            Slice("window", "next", begin=3),
+            Reshape("window", "map"),
+            Conv2D("map", "logits", weights, np.full(outputs, weight_scale, np.float32), bias),
+        ),
+        states=(State("past", "next"),),
+        input="features",
+        output="logits",
+    )
+
+
+@pytest.fixture(scope="session")
+def micro_tone_model() -> KwsModel:
+    """A hand-made model for ESPHome, which hears 1 kHz; threshold 0.9, 3 probabilities, 0.5 s between detections."""
+    detector = DetectorConfig.single("beep", ("filler", "beep"), smooth_frames=3, max_frames=1, refractory_ms=500)
+    recipe = {"synthesis": {"language": "en-gb"}}
+    return KwsModel(micro_tone_graph(), MICRO, detector, (round(0.9 * SCORE_ONE),), recipe=recipe)
 
 
 def sound_with_bursts(starts_s: Sequence[float], seconds: float) -> NDArray[np.int16]:

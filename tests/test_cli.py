@@ -161,7 +161,9 @@ def test_export_writes_what_agrees_with_the_graph(run: Run, model_path: Path, tm
     assert result.returncode == 0, result.stderr
     data = json.loads(result.stdout)
     names = {Path(name).name for name in data["files_bytes"]}
-    assert names == {"beep.tflite", "beep.onnx", "beep_c"} == {path.name for path in (tmp_path / "out").iterdir()}
+    onnxes = {"beep.onnx", "beep_qdq.onnx", "beep_audio.onnx"}
+    assert names == {"beep.tflite", "beep_stateless.tflite", *onnxes, "beep_c"}
+    assert names == {path.name for path in (tmp_path / "out").iterdir()}
     status = {engine["name"]: engine["status"] for engine in data["verify"]["engines"]}
     assert {status[name] for name in ("c", "TFLite Micro", "LiteRT reference", "C bundle")} == {"equal"}
     assert "not installed" not in status.values()
@@ -172,7 +174,7 @@ def test_export_writes_what_agrees_with_the_graph(run: Run, model_path: Path, tm
 def test_export_of_one_format_by_name(run: Run, model_path: Path, tmp_path: Path) -> None:
     result = run("export", model_path, "--to", "tflite", "--verify-seconds", "1")
     assert (result.returncode, result.stderr) == (0, ""), "the libraries' own chatter is kept away"
-    assert {path.name for path in tmp_path.iterdir()} == {"beep.kws", "beep.tflite"}
+    assert {path.name for path in tmp_path.iterdir()} == {"beep.kws", "beep.tflite", "beep_stateless.tflite"}
 
 
 def test_a_foreign_directory_is_not_overwritten_by_a_bundle(run: Run, model_path: Path, tmp_path: Path) -> None:

@@ -106,3 +106,34 @@ def test_toml_loads(tmp_path: Path) -> None:
     path = tmp_path / "r.toml"
     path.write_text('phrase = "hey"\nseed = 4\n[inner]\nsnr_db_min = 3\n')
     assert config.load_toml(Outer, path) == Outer("hey", seed=4, inner=Inner(3.0))
+
+
+@dataclass(frozen=True)
+class Grown:
+    size: int = 3
+    kind: str = field(default="plain", metadata=config.ADDED_LATER)
+
+    @classmethod
+    def presets(cls) -> "dict[str, Grown]":
+        return {"large": cls(9, "special")}
+
+
+@dataclass(frozen=True)
+class Holder:
+    grown: Grown = field(default_factory=Grown)
+    several: tuple[Grown, ...] = ()
+
+
+def test_what_was_added_later_is_no_part_of_the_data_at_its_default() -> None:
+    """Nor of the hash, by which files and checkpoints from before are known."""
+    assert config.to_data(Holder(several=(Grown(),))) == {"grown": {"size": 3}, "several": [{"size": 3}]}
+    assert config.to_data(Grown(kind="other")) == {"size": 3, "kind": "other"}
+    assert config.config_hash(Grown()) != config.config_hash(Grown(kind="other"))
+    assert config.load(Holder, config.to_data(Holder(Grown(kind="other")))) == Holder(Grown(kind="other"))
+
+
+def test_a_name_stands_for_a_preset() -> None:
+    assert config.load(Holder, {"grown": "large"}).grown == Grown(9, "special")
+    assert config.load(Holder, {"several": ["large", {"size": 1}]}).several == (Grown(9, "special"), Grown(1))
+    with pytest.raises(KwsError, match=r"r\.toml: key 'grown' is 'huge'; it must be one of 'large'"):
+        config.load(Holder, {"grown": "huge"}, "r.toml")

@@ -139,10 +139,10 @@ BREAK_GRAPH: dict[str, tuple[str, int, str]] = {
     "no outputs": ("outputs", 0, "INCOMPLETE"),
     "negative op count": ("op_count", -1, "INCOMPLETE"),
     "negative state count": ("state_count", -1, "INCOMPLETE"),
-    "small arena": ("arena_bytes", 1895, "BOUNDS"),
+    "small arena": ("arena_bytes", 2791, "BOUNDS"),
     "input before": ("input", -1, "BOUNDS"),
-    "input after": ("input", 1857, "BOUNDS"),
-    "output after": ("output", 1894, "BOUNDS"),
+    "input after": ("input", 2753, "BOUNDS"),
+    "output after": ("output", 2790, "BOUNDS"),
     "huge stride": ("stride", 2**31 - 1, "BOUNDS"),
     "negative multiplier": ("input_multiplier", -1, "VALUES"),
     "large shift": ("input_shift", 16, "VALUES"),
@@ -151,8 +151,8 @@ BREAK_GRAPH: dict[str, tuple[str, int, str]] = {
 }
 BREAK_CONV: dict[str, tuple[str, int, str]] = {
     "input before": ("input", -1, "BOUNDS"),
-    "input after": ("input", 257, "BOUNDS"),
-    "output after": ("output", 1769, "BOUNDS"),
+    "input after": ("input", 1153, "BOUNDS"),
+    "output after": ("output", 2665, "BOUNDS"),
     "rows": ("output_time", 9, "BOUNDS"),
     "columns": ("output_frequency", 2**31 - 1, "BOUNDS"),
     "runs": ("runs", 2, "BOUNDS"),
@@ -166,9 +166,9 @@ BREAK_CONV: dict[str, tuple[str, int, str]] = {
     "clamp turned": ("output_maximum", -128, "VALUES"),
 }
 BREAK_COPY: dict[str, tuple[str, int, str]] = {
-    "source": ("source", 297, "BOUNDS"),
+    "source": ("source", 1193, "BOUNDS"),
     "target": ("target", -1, "BOUNDS"),
-    "bytes": ("bytes", 1897, "BOUNDS"),
+    "bytes": ("bytes", 2793, "BOUNDS"),
     "no bytes": ("bytes", 0, "BOUNDS"),
 }
 
@@ -188,7 +188,7 @@ def test_kws_graph_check_refuses_each_broken_field(runtime: Any, deepkws_graph: 
     graph = engine._pointer
     graph_ops = runtime.ffi.cast("kws_op_t *", graph.ops)
     conv = runtime.ffi.cast("kws_conv2d_t *", graph_ops[0].fields)
-    conv.output_minimum = -127  # so that a maximum of -128 is below it
+    conv.output_minimum, conv.plain = -127, 0  # so that a maximum of -128 is below it
     copy = runtime.ffi.cast("kws_copy_t *", graph_ops[4].fields)
     state = runtime.ffi.cast("kws_state_t *", graph.states)
     for struct, cases in ((graph, BREAK_GRAPH), (conv, BREAK_CONV), (copy, BREAK_COPY)):
@@ -197,12 +197,12 @@ def test_kws_graph_check_refuses_each_broken_field(runtime: Any, deepkws_graph: 
             assert found == expected, f"{runtime.ffi.typeof(struct).cname} {name}"
     for target, case in (
         (graph_ops[0], ("kind", 99, "KIND")),
-        (state[0], ("bytes", 1897, "BOUNDS")),
+        (state[0], ("bytes", 2793, "BOUNDS")),
         (state[0], ("zero_point", 200, "VALUES")),
     ):
         found, expected = checked(runtime, engine, target, case)
         assert found == expected, case
-    for pointer in ("weights", "bias", "multipliers", "shifts"):
+    for pointer in ("weights", "bias", "multipliers", "right_shifts"):
         kept = getattr(conv, pointer)
         setattr(conv, pointer, runtime.ffi.NULL)
         assert runtime.lib.kws_graph_check(graph) == runtime.lib.KWS_GRAPH_INCOMPLETE, pointer

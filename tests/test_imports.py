@@ -28,6 +28,7 @@ RULES: dict[str, set[str]] = {
     "kws.graph": {"kws.frontend.config"},
     "kws.detect": {"kws.detector_config"},
     "kws.detector_config": set(),
+    "kws.micro_wake_word": set(),
     "kws.model_file": {"kws.graph", "kws.detect", "kws.frontend"},
     "kws.engine": {"kws.graph"},
     "kws.pipeline": {"kws.engine", "kws.graph", "kws.detect", "kws.frontend", "kws.model_file"},
@@ -51,12 +52,15 @@ RULES: dict[str, set[str]] = {
     "kws.compress": {"kws.models", "kws.data", "kws.frontend", "kws.graph"},
     "kws.evaluate": {
         "kws.audio", "kws.data.manifest", "kws.data.endpoints", "kws.data.rooms", "kws.data.transforms", "kws.pipeline",
-        "kws.model_file", "kws.detect", "kws.frontend", "kws.graph",
+        "kws.model_file", "kws.detect", "kws.frontend", "kws.graph", "kws.micro_wake_word",
     },
-    "firmware_export": {"kws.graph", "kws.frontend", "kws.detect", "kws.model_file", "kws.engine"},
+    "firmware_export": {
+        "kws.graph", "kws.frontend", "kws.detect", "kws.model_file", "kws.engine", "kws.micro_wake_word",
+    },
 }  # fmt: skip
 ANYTHING = {
-    "kws.cli", "kws.cli_corpus", "kws.cli_data", "kws.cli_evaluate", "kws.cli_options",
+    "kws.cli", "kws.cli_corpus", "kws.cli_data", "kws.cli_evaluate", "kws.cli_options", "kws.cli_profile",
+    "kws.cli_verify",
     "kws.__main__", "kws.quickstart", "kws.summary",
 }  # fmt: skip
 TORCH = ("kws.models", "kws.train", "kws.compress", "kws.data.dataset")

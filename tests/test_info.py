@@ -55,3 +55,8 @@ def test_without_a_ledger_nothing_is_clear(two_tone_model: KwsModel) -> None:
     assert "commercial use: not clear because of an empty ledger" in text(data)
     clear = describe(replace(two_tone_model, licences=(Source("mine", "own recordings", 1, 0.1),)))
     assert text(clear).splitlines()[-1] == "commercial use: clear"
+
+
+def test_another_frontend_is_told(micro_tone_model: KwsModel, two_tone_model: KwsModel) -> None:
+    assert "ESPHome's, 40 bands 125-7500 Hz, window 30 ms, hop 10 ms" in text(describe(micro_tone_model))
+    assert "ESPHome" not in text(describe(two_tone_model))

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "model.h"
+#include "kws_model.h"
 
 static int run(int8_t *arena, int resume)
 {

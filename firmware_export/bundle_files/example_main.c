@@ -3,14 +3,14 @@
  *     ./example [--steps] [--threshold Q15] [FILE]
  *     arecord -q -t raw -f S16_LE -r 16000 -c 1 | ./example
  *
- * Prints a line per detection; --threshold is for every phrase; with --steps also one per step of the model. On a microcontroller only the reading and
- * the printing change: the lines from kws_init to kws_feed are the same. */
+ * Prints a line per detection; --threshold is for every phrase; with --steps also one per step of the model. On a
+ * microcontroller only the reading and the printing change: the lines from kws_init to kws_feed are the same. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "model.h"
+#include "kws_model.h"
 
 #define CHUNK 160 /* 10 ms */
 

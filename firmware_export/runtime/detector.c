@@ -2,18 +2,22 @@
 
 #include <string.h>
 
+#include "compiler.h"
+
 static uint32_t keywords_of(const kws_detector_config_t *config)
 {
     return config->labels - 1u;
 }
 
-int kws_detector_check(const kws_detector_config_t *config)
+SMALL int kws_detector_check(const kws_detector_config_t *config)
 {
     const uint8_t *keyword = config->keywords;
     uint32_t phrase;
     if (config->exp_table == NULL || keyword == NULL || config->keyword_counts == NULL || config->thresholds == NULL ||
         config->labels < 2 || config->labels > KWS_DETECTOR_MAX_LABELS || config->phrases < 1 ||
-        config->phrases >= KWS_DETECTOR_MAX_LABELS || config->smooth_frames < 1 || config->max_frames < 1) {
+        config->phrases >= KWS_DETECTOR_MAX_LABELS || config->smooth_frames < 1 ||
+        config->smooth_frames > KWS_DETECTOR_MAX_SMOOTH || config->max_frames < 1 ||
+        config->max_frames > KWS_DETECTOR_MAX_FRAMES || config->exp_table[0] != KWS_SCORE_ONE) {
         return 0;
     }
     for (phrase = 0; phrase < config->phrases; ++phrase) {
@@ -39,7 +43,7 @@ size_t kws_detector_memory_bytes(const kws_detector_config_t *config)
     return (bytes + 3u) & ~(size_t)3u;
 }
 
-void kws_detector_init(kws_detector_t *detector, const kws_detector_config_t *config, void *memory)
+SMALL void kws_detector_init(kws_detector_t *detector, const kws_detector_config_t *config, void *memory)
 {
     const size_t keywords = keywords_of(config);
     detector->config = config;
@@ -55,7 +59,7 @@ void kws_detector_init(kws_detector_t *detector, const kws_detector_config_t *co
     kws_detector_reset(detector);
 }
 
-void kws_detector_reset(kws_detector_t *detector)
+SMALL void kws_detector_reset(kws_detector_t *detector)
 {
     /* zeros stand for what lies before the start: they add nothing to a sum and never are the maximum */
     memset(detector->sums, 0, (size_t)((uint8_t *)detector->thresholds - (uint8_t *)detector->sums));
@@ -72,7 +76,7 @@ static uint32_t multiply_q15(uint32_t a, uint32_t b)
 }
 
 /* The largest Q15 value whose power is at most the product, by bisection: its bits from the highest down. */
-static uint32_t root_q15(uint32_t product, uint32_t count)
+SMALL static uint32_t root_q15(uint32_t product, uint32_t count)
 {
     uint32_t root = 0;
     uint32_t bit;
@@ -94,7 +98,7 @@ static uint32_t root_q15(uint32_t product, uint32_t count)
 }
 
 /* The geometric mean of the maxima of `count` labels: the root of their truncated product. */
-static uint32_t confidence_q15(const uint16_t *maxima, const uint8_t *keywords, uint32_t count)
+SMALL static uint32_t confidence_q15(const uint16_t *maxima, const uint8_t *keywords, uint32_t count)
 {
     uint32_t product = (uint32_t)KWS_SCORE_ONE * KWS_SCORE_ONE;
     uint32_t i;
@@ -108,7 +112,7 @@ static uint32_t confidence_q15(const uint16_t *maxima, const uint8_t *keywords, 
 }
 
 /* A smoothed posterior takes the place of the oldest one; returns the ring's new maximum. */
-static uint16_t replace_and_maximum(uint16_t *ring, uint32_t rows, uint32_t stride, uint32_t at, uint16_t value,
+SMALL static uint16_t replace_and_maximum(uint16_t *ring, uint32_t rows, uint32_t stride, uint32_t at, uint16_t value,
                                     uint16_t maximum)
 {
     const uint16_t left = ring[at * stride];
@@ -135,7 +139,7 @@ static uint32_t next_row(uint32_t at, uint32_t size)
 }
 
 /* The logits' softmax goes into both rings: posteriors, then their means, and the maxima of those. */
-static void take_logits(kws_detector_t *detector, const int8_t *logits)
+SMALL static void take_logits(kws_detector_t *detector, const int8_t *logits)
 {
     const kws_detector_config_t *config = detector->config;
     const uint32_t keywords = keywords_of(config);
@@ -168,7 +172,7 @@ static void take_logits(kws_detector_t *detector, const int8_t *logits)
     detector->max_at = (uint16_t)next_row(detector->max_at, config->max_frames);
 }
 
-void kws_detector_update(kws_detector_t *detector, const int8_t *logits)
+SMALL void kws_detector_update(kws_detector_t *detector, const int8_t *logits)
 {
     const kws_detector_config_t *config = detector->config;
     const uint8_t *keywords = config->keywords;
@@ -181,7 +185,7 @@ void kws_detector_update(kws_detector_t *detector, const int8_t *logits)
     }
 }
 
-int kws_detector_decide(kws_detector_t *detector, uint32_t phrase)
+SMALL int kws_detector_decide(kws_detector_t *detector, uint32_t phrase)
 {
     if (detector->refractory_left[phrase] > 0) {
         --detector->refractory_left[phrase];

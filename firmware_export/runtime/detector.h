@@ -12,12 +12,18 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 #define KWS_DETECTOR_MAX_LABELS 64
+#define KWS_DETECTOR_MAX_SMOOTH 1000
+#define KWS_DETECTOR_MAX_FRAMES 4000
 #define KWS_SCORE_ONE 32768
 
 /* Constants of a detector; they may lie in flash. */
 typedef struct {
-    const uint16_t *exp_table;      /* [256], exp(-scale * d) in Q15 */
+    const uint16_t *exp_table;      /* [256], exp(-scale * d) in Q15, the first 32768 */
     const uint8_t *keywords;        /* the phrases' keyword labels, 1..labels - 1, one phrase after the other */
     const uint8_t *keyword_counts;  /* [phrases], how many of them are each phrase's, at least 1 */
     const uint16_t *thresholds;     /* [phrases], Q15; 32769 never fires */
@@ -62,5 +68,9 @@ void kws_detector_update(kws_detector_t *detector, const int8_t *logits);
 
 /* After each update, once for each phrase: 1 if the phrase fires in this step, else 0. */
 int kws_detector_decide(kws_detector_t *detector, uint32_t phrase);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

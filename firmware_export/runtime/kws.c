@@ -13,12 +13,14 @@ struct kws_s {
     int8_t *arena; /* [graph->arena_bytes] */
     kws_lfbe_t frontend;
     kws_detector_t detector;
-    uint32_t steps;
+    uint64_t steps;
     int32_t frames; /* of the next step that are in the arena already */
 };
 
-/* does not compile where the struct outgrew its room */
+/* What every file of the runtime takes for granted; an array of -1 elements does not compile. */
 typedef char kws_state_fits[sizeof(struct kws_s) <= KWS_STATE_BYTES ? 1 : -1];
+typedef char kws_int_has_32_bits[sizeof(int) >= sizeof(int32_t) ? 1 : -1];
+typedef char kws_right_shift_is_arithmetic[(-3 >> 1) == -2 ? 1 : -1];
 
 static size_t aligned(size_t bytes)
 {
@@ -40,44 +42,51 @@ static size_t arena_bytes(const kws_model_t *model)
     return aligned((size_t)model->graph->arena_bytes);
 }
 
-size_t kws_memory_bytes(const kws_model_t *model)
+static size_t needed_bytes(const kws_model_t *model)
 {
-    if (model == NULL || model->frontend == NULL || model->graph == NULL || model->detector == NULL) {
-        return 0;
-    }
     return KWS_STATE_BYTES + lfbe_bytes(model) + logits_bytes(model) + arena_bytes(model) +
            aligned(kws_detector_memory_bytes(model->detector)) + aligned(kws_lfbe_memory_bytes(model->frontend));
 }
 
 static int is_whole(const kws_model_t *model)
 {
-    const kws_lfbe_tables_t *frontend = model->frontend;
-    const kws_detector_config_t *detector = model->detector;
-    return kws_graph_check(model->graph) == KWS_GRAPH_OK && model->graph->bands == frontend->bands &&
-           frontend->hop_samples > 0 && frontend->window_samples >= frontend->hop_samples &&
-           model->graph->outputs == detector->labels && model->phrases != NULL && kws_detector_check(detector);
+    return model->phrases != NULL && model->frontend != NULL && model->graph != NULL && model->detector != NULL &&
+           kws_graph_check(model->graph) == KWS_GRAPH_OK && kws_lfbe_check(model->frontend) &&
+           kws_detector_check(model->detector) && model->graph->bands == model->frontend->bands &&
+           model->graph->outputs == model->detector->labels;
+}
+
+size_t kws_memory_bytes(const kws_model_t *model)
+{
+    return model != NULL && is_whole(model) ? needed_bytes(model) : 0u;
+}
+
+/* What kws_init cannot work with, or KWS_OK. */
+static int32_t check(const kws_model_t *model, const void *memory, size_t bytes)
+{
+    if (model == NULL || memory == NULL) {
+        return KWS_ERROR_ARGUMENT;
+    }
+    if (!is_whole(model)) {
+        return KWS_ERROR_MODEL;
+    }
+    if (((uintptr_t)memory & 7u) != 0u) {
+        return KWS_ERROR_ALIGNMENT;
+    }
+    return bytes < needed_bytes(model) ? KWS_ERROR_MEMORY : KWS_OK;
 }
 
 int32_t kws_init(kws_t **kws, const kws_model_t *model, void *memory, size_t bytes)
 {
-    const size_t needed = kws_memory_bytes(model);
+    const int32_t error = check(model, memory, bytes);
     uint8_t *place = (uint8_t *)memory;
     kws_t *detector = (kws_t *)memory;
     if (kws == NULL) {
         return KWS_ERROR_ARGUMENT;
     }
     *kws = NULL;
-    if (needed == 0 || memory == NULL) {
-        return KWS_ERROR_ARGUMENT;
-    }
-    if (((uintptr_t)memory & 7u) != 0) {
-        return KWS_ERROR_ALIGNMENT;
-    }
-    if (bytes < needed) {
-        return KWS_ERROR_MEMORY;
-    }
-    if (!is_whole(model)) {
-        return KWS_ERROR_MODEL;
+    if (error != KWS_OK) {
+        return error;
     }
     detector->model = model;
     place += KWS_STATE_BYTES;
@@ -97,6 +106,9 @@ int32_t kws_init(kws_t **kws, const kws_model_t *model, void *memory, size_t byt
 
 void kws_reset(kws_t *kws)
 {
+    if (kws == NULL) {
+        return;
+    }
     kws_lfbe_reset(&kws->frontend);
     kws_graph_reset(kws->model->graph, kws->arena);
     kws_detector_reset(&kws->detector);
@@ -124,10 +136,10 @@ static int take_frame(kws_t *kws)
 static kws_detection_t last_step(const kws_t *kws, uint32_t phrase)
 {
     const kws_lfbe_tables_t *frontend = kws->model->frontend;
-    const uint64_t last_frame = (uint64_t)kws->steps * (uint32_t)kws->model->graph->stride - 1u;
+    const uint64_t last_frame = kws->steps * (uint32_t)kws->model->graph->stride - 1u;
     kws_detection_t detection;
     detection.sample = last_frame * (uint32_t)frontend->hop_samples + (uint32_t)frontend->window_samples;
-    detection.step = kws->steps - 1u;
+    detection.step = (uint32_t)(kws->steps - 1u);
     detection.score = kws->detector.scores[phrase];
     detection.phrase = (int32_t)phrase;
     return detection;
@@ -138,7 +150,7 @@ static int32_t decide(kws_t *kws, kws_detection_t *detections, size_t capacity, 
 {
     uint32_t phrase;
     for (phrase = 0; phrase < kws->model->detector->phrases; ++phrase) {
-        if (kws_detector_decide(&kws->detector, phrase)) {
+        if (kws_detector_decide(&kws->detector, phrase) != 0) {
             if ((size_t)made < capacity) {
                 detections[made] = last_step(kws, phrase);
             }
@@ -161,7 +173,7 @@ int32_t kws_feed(kws_t *kws, const int16_t *samples, size_t count, kws_detection
         const size_t frames = kws_lfbe_push(&kws->frontend, samples, taken, kws->lfbe);
         samples += taken;
         count -= taken;
-        if (frames > 0 && take_frame(kws)) {
+        if (frames > 0u && take_frame(kws) != 0) {
             made = decide(kws, detections, capacity, made);
         }
     }
@@ -170,12 +182,12 @@ int32_t kws_feed(kws_t *kws, const int16_t *samples, size_t count, kws_detection
 
 int32_t kws_set_threshold(kws_t *kws, int32_t phrase, int32_t threshold)
 {
-    const int32_t phrases = kws->model->detector->phrases;
     int32_t each;
-    if (phrase < KWS_EVERY_PHRASE || phrase >= phrases || threshold < 0 || threshold > KWS_SCORE_ONE + 1) {
+    if (kws == NULL || phrase < KWS_EVERY_PHRASE || phrase >= kws->model->detector->phrases || threshold < 0 ||
+        threshold > KWS_SCORE_ONE + 1) {
         return KWS_ERROR_ARGUMENT;
     }
-    for (each = 0; each < phrases; ++each) {
+    for (each = 0; each < kws->model->detector->phrases; ++each) {
         if (phrase == each || phrase == KWS_EVERY_PHRASE) {
             kws->detector.thresholds[each] = (uint16_t)threshold;
         }
@@ -185,15 +197,18 @@ int32_t kws_set_threshold(kws_t *kws, int32_t phrase, int32_t threshold)
 
 uint32_t kws_steps(const kws_t *kws)
 {
-    return kws->steps;
+    return kws != NULL ? (uint32_t)kws->steps : 0u;
 }
 
 int32_t kws_score(const kws_t *kws, int32_t phrase)
 {
-    return phrase >= 0 && phrase < kws->model->detector->phrases ? kws->detector.scores[phrase] : 0;
+    if (kws == NULL || phrase < 0 || phrase >= kws->model->detector->phrases) {
+        return 0;
+    }
+    return kws->detector.scores[phrase];
 }
 
 const int8_t *kws_logits(const kws_t *kws)
 {
-    return kws->logits;
+    return kws != NULL ? kws->logits : NULL;
 }

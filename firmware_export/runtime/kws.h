@@ -3,26 +3,38 @@
 
 /* A wake-word detector for firmware: feed 16 kHz mono int16 samples, get detections.
  *
- *     static uint64_t memory[(KWS_MODEL_MEMORY_BYTES + 7) / 8];    // from model.h; or ask kws_memory_bytes
+ *     #include "kws_model.h"                                       // one trained model; includes kws.h
+ *
+ *     static uint64_t memory[(KWS_MODEL_MEMORY_BYTES + 7) / 8];    // or ask kws_memory_bytes(&kws_model)
  *     kws_t *kws;
- *     if (kws_init(&kws, &kws_model, memory, sizeof memory) != KWS_OK) ...
+ *     int32_t error = kws_init(&kws, &kws_model, memory, sizeof memory);
+ *     if (error != KWS_OK) ...                                     // a code below: KWS_ERROR_...
  *     for (;;) {
  *       read_microphone(samples, 160);                             // any number of samples at a time
  *       kws_detection_t detection;
- *       if (kws_feed(kws, samples, 160, &detection, 1) > 0) wake_up();
+ *       int32_t made = kws_feed(kws, samples, 160, &detection, 1);
+ *       if (made > 0) wake_up(kws_model.phrases[detection.phrase]);
  *     }
  *
- * C99, no malloc, no float, no global that is written: detectors in memory of their own run side by side, of one
- * model or of several. Whatever the chunks, the same samples give the same detections, and they are those of
- * `kws detect` on a computer, number for number.
+ * Numbers. Whatever the chunks, the same samples give the same detections, and they are those of `kws detect` on a
+ * computer, number for number: integers only, no float. kws_selftest.h proves it on your device.
  *
- * Work: a call that completes a window of 25 ms computes its features, a call that completes a step of the model
- * runs it; all others only copy samples. A call is not reentrant for the same detector (one task or interrupt at a
- * time); calls for different detectors are independent. Everything of the model may lie in flash.
+ * Memory. No malloc. A detector lives in the memory that kws_init was given (KWS_MODEL_MEMORY_BYTES, the same number on
+ * every machine), and a call needs some hundred bytes of stack; the model's constants may lie in flash. No global is
+ * written: detectors in memory of their own run side by side, of one model or of several. Of the C library memcpy and
+ * memset are used, nothing else.
  *
- * Files: kws.c (this interface), lfbe.c and lfbe_frame.c (audio to log filter-bank energies), ops.c,
- * ops_conv.c and ops_map.c (the int8 network), detector.c (smoothing, thresholds, refractory period), model.c (one
- * trained model, generated). From C++ include model.h. */
+ * Time. A call that completes a window of audio computes its features, one that completes a step of the model runs it;
+ * all others only copy samples. Fed one hop at a time (10 ms by default) a call does at most one of each.
+ *
+ * Tasks. A detector is for one task or interrupt at a time; calls for different detectors are independent.
+ *
+ * Errors are negative codes. A call with a null detector, which is what a failed kws_init leaves, returns an error or
+ * 0 and does nothing.
+ *
+ * Files: kws.c (this interface), lfbe*.c (audio to log filter-bank energies), ops*.c (the int8 network), detector.c
+ * (smoothing, thresholds, refractory period), model.c (the trained model, generated), kws_selftest.c (not needed by
+ * firmware). */
 
 #include <stddef.h>
 #include <stdint.h>
@@ -31,19 +43,23 @@
 #include "lfbe.h"
 #include "ops.h"
 
-#define KWS_OK 0
-#define KWS_ERROR_ARGUMENT -1  /* a pointer is null that must not be */
-#define KWS_ERROR_MEMORY -2    /* the memory is smaller than kws_memory_bytes says */
-#define KWS_ERROR_ALIGNMENT -3 /* the memory is not aligned to 8 bytes */
-#define KWS_ERROR_MODEL -4     /* the model's parts do not fit together: generate model.c again */
+#ifdef __cplusplus
+extern "C" {
+#endif
 
-#define KWS_EVERY_PHRASE -1
+#define KWS_OK 0
+#define KWS_ERROR_ARGUMENT (-1)  /* a pointer is null that must not be, or a number out of its range */
+#define KWS_ERROR_MEMORY (-2)    /* the memory is smaller than kws_memory_bytes says */
+#define KWS_ERROR_ALIGNMENT (-3) /* the memory is not aligned to 8 bytes */
+#define KWS_ERROR_MODEL (-4)     /* the model's parts do not fit together: export it again */
+
+#define KWS_EVERY_PHRASE (-1)
 
 /* A trained model: constants, printed by `kws export`. */
 typedef struct {
     const char *const *phrases;             /* [detector->phrases], UTF-8 */
     const char *config_hash;                /* of the recipe that it was trained with */
-    const char *model_hash;                 /* SHA-256 of the .kws file that it was printed from */
+    const char *model_hash;                 /* SHA-256 in the .kws file that it was printed from */
     const kws_lfbe_tables_t *frontend;
     const kws_graph_t *graph;
     const kws_detector_config_t *detector;
@@ -54,16 +70,18 @@ typedef struct kws_s kws_t;
 
 typedef struct {
     uint64_t sample;  /* the decision was made after this many samples of the stream; / 16000 gives seconds */
-    uint32_t step;    /* of the model, counted from 0 */
+    uint32_t step;    /* of the model, counted from 0; begins anew after 2^32 of them, 497 days of 10 ms */
     int32_t score;    /* confidence in Q15, 0..32768 */
     int32_t phrase;   /* which of the model's phrases, counted from 0 */
 } kws_detection_t;
 
-/* Bytes of memory that a detector of this model needs, the same number on every machine; 0 for a null pointer. */
+/* Bytes of memory that a detector of this model needs, the same number on every machine; 0 for a null pointer and for a
+ * model whose parts do not fit together. */
 size_t kws_memory_bytes(const kws_model_t *model);
 
 /* Sets a detector up in `memory` (`bytes` of it, aligned to 8), at the start of a stream. Model and memory must stay
- * where they are while the detector is in use. KWS_OK, or the error; then *kws is null. */
+ * where they are while the detector is in use. KWS_OK, or the error; then *kws is null. The model is checked whole, so
+ * that no step can leave its memory; only the lengths of its arrays are taken on trust. */
 int32_t kws_init(kws_t **kws, const kws_model_t *model, void *memory, size_t bytes);
 
 /* Takes `count` samples (any number, 0 too). Returns how many detections they made, or an error. The first `capacity`
@@ -83,5 +101,9 @@ int32_t kws_set_threshold(kws_t *kws, int32_t phrase, int32_t threshold);
 uint32_t kws_steps(const kws_t *kws);
 int32_t kws_score(const kws_t *kws, int32_t phrase);
 const int8_t *kws_logits(const kws_t *kws);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

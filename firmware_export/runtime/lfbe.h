@@ -17,6 +17,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 /* What one config of the frontend multiplies with: kws.frontend.tables.Tables has the same fields in the same order
    and says what each holds. With N = fft_size / 2: */
 typedef struct {
@@ -42,6 +46,10 @@ typedef struct {
   void *scratch;       /* for the frames being computed */
 } kws_lfbe_t;
 
+/* 1 if no frame can reach outside the arrays that the tables describe, else 0. The arrays' own lengths cannot be
+   checked. */
+int kws_lfbe_check(const kws_lfbe_tables_t *tables);
+
 /* Bytes of memory that a stream needs, 8-byte aligned (default config on a device: about 3 KB). */
 size_t kws_lfbe_memory_bytes(const kws_lfbe_tables_t *tables);
 
@@ -64,5 +72,9 @@ size_t kws_lfbe_scratch_bytes(const kws_lfbe_tables_t *tables);
 /* Without a stream: frame i is the window_samples samples from first + i * stride; features is [frames][bands]. */
 void kws_lfbe_compute(const kws_lfbe_tables_t *tables, const int16_t *first, size_t stride, size_t frames,
                       int16_t *features, void *scratch);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

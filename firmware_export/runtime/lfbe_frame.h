@@ -2,6 +2,7 @@
 #ifndef KWS_LFBE_FRAME_H
 #define KWS_LFBE_FRAME_H
 
+#include "dsp.h"
 #include "lfbe.h"
 
 /* Frames computed at once. Vector units of a host work on as many; a device computes one. */
@@ -11,6 +12,11 @@
 #else
 #define KWS_LFBE_LANES 1
 #endif
+#endif
+
+/* One frame at a time on a processor with the instructions of dsp.h: lfbe_dsp.c; else lfbe_frame.c. */
+#if KWS_LFBE_LANES == 1 && defined(KWS_DSP)
+#define KWS_LFBE_DSP
 #endif
 
 /* Bytes of scratch for kws_lfbe_lanes. */

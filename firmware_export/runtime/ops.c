@@ -12,15 +12,29 @@ int32_t kws_requantize(int32_t value, int32_t multiplier, int32_t shift)
 void kws_quantize_features(const kws_graph_t *graph, const int16_t *lfbe, int32_t count, int8_t *features)
 {
     int32_t i;
+    ROLLED
     for (i = 0; i < count; ++i) {
         const int32_t value = kws_requantize(lfbe[i], graph->input_multiplier, graph->input_shift);
         features[i] = clamp(value + graph->input_zero_point, -128, 127);
     }
 }
 
+/* The regions may overlap: the bytes go in pieces that do not, as long as the regions are apart, so that memcpy will do;
+ * from the end where the target lies above. */
 static void run_copy(const kws_copy_t *copy, int8_t *arena)
 {
-    memmove(arena + copy->target, arena + copy->source, (size_t)copy->bytes);
+    const int32_t up = copy->target - copy->source;
+    const int32_t apart = up < 0 ? -up : up;
+    const int32_t piece = apart < copy->bytes ? apart : copy->bytes;
+    int32_t left = piece > 0 ? copy->bytes : 0;
+    int32_t at = up > 0 ? left : 0;
+    while (left > 0) {
+        const int32_t count = piece < left ? piece : left;
+        at -= up > 0 ? count : 0;
+        memcpy(arena + copy->target + at, arena + copy->source + at, (size_t)count);
+        at += up > 0 ? 0 : count;
+        left -= count;
+    }
 }
 
 static void run_op(const kws_op_t *op, int8_t *arena)
@@ -52,7 +66,7 @@ static void run_op(const kws_op_t *op, int8_t *arena)
     }
 }
 
-void kws_graph_reset(const kws_graph_t *graph, int8_t *arena)
+SMALL void kws_graph_reset(const kws_graph_t *graph, int8_t *arena)
 {
     int32_t i;
     for (i = 0; i < graph->state_count; ++i) {
@@ -85,13 +99,13 @@ void kws_graph_run(const kws_graph_t *graph, int8_t *arena, const int8_t *featur
 
 /* ---- the check ------------------------------------------------------------------------------------------------ */
 
-static int32_t check_copy(const kws_graph_t *graph, const kws_copy_t *copy)
+SMALL static int32_t check_copy(const kws_graph_t *graph, const kws_copy_t *copy)
 {
     const int fits = inside(graph, copy->source, copy->bytes) && inside(graph, copy->target, copy->bytes);
     return fits ? KWS_GRAPH_OK : KWS_GRAPH_BOUNDS;
 }
 
-static int32_t check_op(const kws_graph_t *graph, const kws_op_t *op)
+SMALL static int32_t check_op(const kws_graph_t *graph, const kws_op_t *op)
 {
     if (!op->fields) {
         return KWS_GRAPH_INCOMPLETE;
@@ -116,7 +130,7 @@ static int32_t check_op(const kws_graph_t *graph, const kws_op_t *op)
     }
 }
 
-static int32_t check_ends(const kws_graph_t *graph)
+SMALL static int32_t check_ends(const kws_graph_t *graph)
 {
     if (graph->arena_bytes < 1 || graph->stride < 1 || graph->bands < 1 || graph->outputs < 1 || graph->op_count < 0 ||
         graph->state_count < 0 || (graph->op_count > 0 && !graph->ops) || (graph->state_count > 0 && !graph->states)) {
@@ -132,7 +146,7 @@ static int32_t check_ends(const kws_graph_t *graph)
     return KWS_GRAPH_OK;
 }
 
-static int32_t check_state(const kws_graph_t *graph, const kws_state_t *state)
+SMALL static int32_t check_state(const kws_graph_t *graph, const kws_state_t *state)
 {
     if (!is_int8(state->zero_point)) {
         return KWS_GRAPH_VALUES;
@@ -140,7 +154,7 @@ static int32_t check_state(const kws_graph_t *graph, const kws_state_t *state)
     return inside(graph, state->offset, state->bytes) ? KWS_GRAPH_OK : KWS_GRAPH_BOUNDS;
 }
 
-int32_t kws_graph_check(const kws_graph_t *graph)
+SMALL int32_t kws_graph_check(const kws_graph_t *graph)
 {
     int32_t error = check_ends(graph);
     int32_t i;

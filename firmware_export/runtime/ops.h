@@ -11,6 +11,10 @@
 
 #include <stdint.h>
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 /* What kws_graph_check returns. */
 #define KWS_GRAPH_OK 0
 #define KWS_GRAPH_INCOMPLETE 1 /* a null pointer, or a count that is not positive */
@@ -34,11 +38,21 @@ typedef struct {
     int32_t bytes;
 } kws_copy_t;
 
+/* Constants that are read a word at a time where the processor can: KWS_WORDS aligns their arrays for it. */
+#if defined(__GNUC__)
+#define KWS_WORDS __attribute__((aligned(4)))
+#else
+#define KWS_WORDS
+#endif
+
 /* Valid convolution. The bytes under one output position lie in `runs` contiguous runs of `run_bytes`, `run_step`
- * apart; one run serves when the kernel is as wide as the input. */
+ * apart; one run serves when the kernel is as wide as the input. kws/graph/layout.py says how the weights lie: `rows`
+ * of `row_inputs` (runs * run_bytes filled up to a multiple of 4), each with the channels of two (8 bits) or four (4
+ * bits) outputs. */
 typedef struct {
     int32_t input;
     int32_t output;
+    int32_t scratch; /* a multiple of 4: int32_t [output_channels], int16_t [row_inputs, at most KWS_CONV_BLOCK] */
     int32_t output_time;
     int32_t output_frequency;
     int32_t output_channels;
@@ -47,35 +61,49 @@ typedef struct {
     int32_t runs;
     int32_t run_bytes;
     int32_t run_step;
+    int32_t weight_bits; /* 8 or 4 */
+    int32_t rows;
+    int32_t row_inputs;
     int32_t output_zero_point;
     int32_t output_minimum; /* the fused activation: outputs are clamped to minimum .. maximum */
     int32_t output_maximum;
-    const int8_t *weights;      /* [output_channels][runs][run_bytes] */
-    const int32_t *bias;        /* [output_channels], the input's zero point folded in */
-    const int32_t *multipliers; /* [output_channels], Q31, 0 or 2^30 .. 2^31 - 1 */
-    const int8_t *shifts;       /* [output_channels], a left shift where positive, -31 .. 30 */
+    int32_t plain; /* 1: no clamp but int8's, every multiplier at least 2^30, every right shift 2 .. 31; else 0 */
+    const int16_t *weights;      /* [rows][row_inputs], aligned to 4 bytes */
+    const int32_t *bias;         /* [output_channels, filled up to a multiple of 4], the input's zero point folded in */
+    const int32_t *multipliers;  /* [output_channels], Q31, 0 or 2^30 .. 2^31 - 1 */
+    const int8_t *right_shifts;  /* [output_channels], a left shift where negative, -30 .. 31 */
 } kws_conv2d_t;
 
+/* Inputs of a convolution that are widened at once: their products with weights add up to less than 2^31. */
+#define KWS_CONV_BLOCK 256
+
+/* Positions of a depthwise convolution from which on it is worth to prepare four channels' constants once for all. */
+#define KWS_MANY_POSITIONS 6
+
 /* Valid convolution of each channel by itself. The output may lie where the input begins: a position is written when
- * it is not read any more. */
+ * it is not read any more. The kernel's positions are taken two at a time, of an odd number the first one by itself;
+ * kws/graph/layout.py says how the weights lie. */
 typedef struct {
     int32_t input;
     int32_t output;
+    int32_t scratch; /* a multiple of 4; int32_t [channels], from KWS_MANY_POSITIONS on [12 + 2 * odd + 4 * pairs] */
     int32_t output_time;
     int32_t output_frequency;
     int32_t channels;
     int32_t step_time;      /* bytes from one output row's input to the next one's */
     int32_t step_frequency; /* bytes from one output column's input to the next one's */
-    int32_t kernel_time;
-    int32_t kernel_frequency;
-    int32_t kernel_step; /* bytes from the input under one row of the kernel to that under the next: the dilation */
+    int32_t odd;            /* 1: the kernel's first position comes by itself, else 0 */
+    int32_t pairs;          /* of kernel positions, besides */
+    int32_t weight_bits;    /* 8 or 4 */
     int32_t output_zero_point;
     int32_t output_minimum; /* the fused activation: outputs are clamped to minimum .. maximum */
     int32_t output_maximum;
-    const int8_t *weights;      /* [kernel_time][kernel_frequency][channels] */
+    int32_t plain;              /* as in kws_conv2d_t */
+    const int32_t *offsets;     /* [2 * pairs + 2], bytes from an output position's input to each pair's, then -1, -1 */
+    const int8_t *weights;      /* [channels / 4, rounded up][4 * odd + weight_bits * pairs], aligned to 4 bytes */
     const int32_t *bias;        /* [channels], the input's zero point folded in */
     const int32_t *multipliers; /* [channels], Q31, 0 or 2^30 .. 2^31 - 1 */
-    const int8_t *shifts;       /* [channels], a left shift where positive, -31 .. 30 */
+    const int8_t *right_shifts; /* [channels], a left shift where negative, -30 .. 31 */
 } kws_depthwise_conv2d_t;
 
 /* `rows` rows of `row_bytes` with `zero_point` before and after each. */
@@ -170,5 +198,9 @@ void kws_quantize_features(const kws_graph_t *graph, const int16_t *lfbe, int32_
 
 /* value * multiplier * 2^(shift - 31), rounded twice as the reference kernels do. */
 int32_t kws_requantize(int32_t value, int32_t multiplier, int32_t shift);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

@@ -3,6 +3,7 @@
 #ifndef KWS_OPS_KERNELS_H
 #define KWS_OPS_KERNELS_H
 
+#include "dsp.h"
 #include "ops.h"
 
 /* On a PC the compiler makes a hot loop for several widths of vector registers, and the best one is chosen when the
@@ -10,7 +11,7 @@
 #if defined(KWS_HOST) && defined(__x86_64__) && defined(__GLIBC__) && !defined(__clang__) && __GNUC__ >= 12
 #define KWS_VECTORISED __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
 #else
-#define KWS_VECTORISED
+#define KWS_VECTORISED NOT_INLINE
 #endif
 
 /* The rounding doubling high multiply: ties up, that is floor(product / 2^31 + 1/2). With 2^62 added nothing shifted is
@@ -35,7 +36,7 @@ static inline int32_t divide_by_power_of_two(int32_t value, int32_t exponent)
 static inline int32_t requantize(int32_t value, int32_t multiplier, int32_t shift)
 {
     if (shift > 0) {
-        return high_multiply((int32_t)(value * (INT64_C(1) << shift)), multiplier);
+        return high_multiply((int32_t)((uint32_t)value << shift), multiplier);
     }
     return divide_by_power_of_two(high_multiply(value, multiplier), -shift);
 }
@@ -65,10 +66,38 @@ static inline int is_output(int32_t zero_point, int32_t minimum, int32_t maximum
     return is_int8(zero_point) && is_int8(minimum) && is_int8(maximum) && minimum <= maximum;
 }
 
+/* Is `plain` what the fields of that name promise, for these multipliers and shifts and this clamp? */
+static inline int are_scales(const int32_t *multipliers, const int8_t *right_shifts, int32_t count, int32_t plain,
+                             int32_t minimum, int32_t maximum)
+{
+    int32_t c;
+    if (plain != 0 && (plain != 1 || minimum != -128 || maximum != 127)) {
+        return 0;
+    }
+    for (c = 0; c < count; ++c) {
+        const int promised = multipliers[c] >= (INT32_C(1) << 30) && right_shifts[c] >= 2;
+        if (!is_multiplier(multipliers[c], -right_shifts[c], 30) || (plain == 1 && !promised)) {
+            return 0;
+        }
+    }
+    return 1;
+}
+
+/* Constants that the operators read by words. */
+static inline int is_aligned(const void *constants)
+{
+    return ((uintptr_t)constants & 3u) == 0;
+}
+
 /* ops_conv.c */
 void kws_run_conv2d(const kws_conv2d_t *conv, int8_t *arena);
-void kws_run_depthwise_conv2d(const kws_depthwise_conv2d_t *conv, int8_t *arena);
 int32_t kws_check_conv2d(const kws_graph_t *graph, const kws_conv2d_t *conv);
+
+/* ops_depthwise.c */
+void kws_run_depthwise_conv2d(const kws_depthwise_conv2d_t *conv, int8_t *arena);
+
+/* ops_depthwise_dsp.c: the channels 0 .. n - 1 at every position, where KWS_DSP is defined; returns n. */
+int32_t kws_run_depthwise_groups(const kws_depthwise_conv2d_t *conv, int8_t *arena);
 int32_t kws_check_depthwise_conv2d(const kws_graph_t *graph, const kws_depthwise_conv2d_t *conv);
 
 /* ops_map.c */

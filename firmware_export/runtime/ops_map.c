@@ -14,7 +14,7 @@
 
 /* ---- padding -------------------------------------------------------------------------------------------------- */
 
-void kws_run_pad(const kws_pad_t *pad, int8_t *arena)
+SMALL void kws_run_pad(const kws_pad_t *pad, int8_t *arena)
 {
     const int8_t *x = arena + pad->input;
     int8_t *y = arena + pad->output;
@@ -70,12 +70,14 @@ void kws_run_add(const kws_add_t *add, int8_t *arena)
 
 typedef void pool_position_t(const kws_pool2d_t *pool, const int8_t *x, int8_t *y);
 
-static void max_position(const kws_pool2d_t *pool, const int8_t *x, int8_t *y)
+SMALL static void max_position(const kws_pool2d_t *pool, const int8_t *x, int8_t *y)
 {
     int32_t i;
     int32_t j;
     int32_t c;
-    memmove(y, x, (size_t)pool->channels); /* y may be x */
+    for (c = 0; c < pool->channels; ++c) {
+        y[c] = x[c]; /* y may be x */
+    }
     for (i = 0; i < pool->window_time; ++i) {
         for (j = 0; j < pool->window_frequency; ++j) {
             const int8_t *values = x + (ptrdiff_t)i * pool->row_bytes + (ptrdiff_t)j * pool->channels;
@@ -87,18 +89,20 @@ static void max_position(const kws_pool2d_t *pool, const int8_t *x, int8_t *y)
 }
 
 /* Sums of `count` (at most KWS_BLOCK) channels over the window that starts at x. */
-KWS_VECTORISED static void window_sums(const kws_pool2d_t *pool, const int8_t *x, int32_t count,
-                                       int32_t *restrict sums)
+SMALL KWS_VECTORISED static void window_sums(const kws_pool2d_t *pool, const int8_t *x, int32_t count,
+                                             int32_t *restrict sums)
 {
     int32_t i;
     int32_t j;
     int32_t c;
+    ROLLED
     for (c = 0; c < count; ++c) {
         sums[c] = 0;
     }
     for (i = 0; i < pool->window_time; ++i) {
         for (j = 0; j < pool->window_frequency; ++j) {
             const int8_t *values = x + (ptrdiff_t)i * pool->row_bytes + (ptrdiff_t)j * pool->channels;
+            ROLLED
             for (c = 0; c < count; ++c) {
                 sums[c] += values[c];
             }
@@ -106,7 +110,7 @@ KWS_VECTORISED static void window_sums(const kws_pool2d_t *pool, const int8_t *x
     }
 }
 
-static void average_position(const kws_pool2d_t *pool, const int8_t *x, int8_t *y)
+SMALL static void average_position(const kws_pool2d_t *pool, const int8_t *x, int8_t *y)
 {
     const int32_t values = pool->window_time * pool->window_frequency;
     int32_t sums[KWS_BLOCK];
@@ -122,7 +126,7 @@ static void average_position(const kws_pool2d_t *pool, const int8_t *x, int8_t *
     }
 }
 
-static void run_pool2d(const kws_pool2d_t *pool, int8_t *arena, pool_position_t *position)
+SMALL static NOT_INLINE void run_pool2d(const kws_pool2d_t *pool, int8_t *arena, pool_position_t *position)
 {
     int8_t *y = arena + pool->output;
     int32_t time;
@@ -137,19 +141,19 @@ static void run_pool2d(const kws_pool2d_t *pool, int8_t *arena, pool_position_t 
     }
 }
 
-void kws_run_max_pool2d(const kws_pool2d_t *pool, int8_t *arena)
+SMALL void kws_run_max_pool2d(const kws_pool2d_t *pool, int8_t *arena)
 {
     run_pool2d(pool, arena, max_position);
 }
 
-void kws_run_average_pool2d(const kws_pool2d_t *pool, int8_t *arena)
+SMALL void kws_run_average_pool2d(const kws_pool2d_t *pool, int8_t *arena)
 {
     run_pool2d(pool, arena, average_position);
 }
 
 /* ---- the checks ----------------------------------------------------------------------------------------------- */
 
-int32_t kws_check_pad(const kws_graph_t *graph, const kws_pad_t *pad)
+SMALL int32_t kws_check_pad(const kws_graph_t *graph, const kws_pad_t *pad)
 {
     const int64_t width = (int64_t)pad->before_bytes + pad->row_bytes + pad->after_bytes;
     if (pad->rows < 1 || pad->row_bytes < 1) {
@@ -164,10 +168,14 @@ int32_t kws_check_pad(const kws_graph_t *graph, const kws_pad_t *pad)
         !inside(graph, pad->output, pad->rows * width)) {
         return KWS_GRAPH_BOUNDS;
     }
+    /* A row is copied whole: the output must not lie over the input. */
+    if (pad->output < pad->input + (int64_t)pad->rows * pad->row_bytes && pad->input < pad->output + pad->rows * width) {
+        return KWS_GRAPH_BOUNDS;
+    }
     return KWS_GRAPH_OK;
 }
 
-int32_t kws_check_add(const kws_graph_t *graph, const kws_add_t *add)
+SMALL int32_t kws_check_add(const kws_graph_t *graph, const kws_add_t *add)
 {
     const int64_t runs = (int64_t)add->rows * add->repeats;
     if (add->rows < 1 || add->repeats < 1 || add->values < 1) {
@@ -188,7 +196,7 @@ int32_t kws_check_add(const kws_graph_t *graph, const kws_add_t *add)
     return KWS_GRAPH_OK;
 }
 
-int32_t kws_check_max_pool2d(const kws_graph_t *graph, const kws_pool2d_t *pool)
+SMALL int32_t kws_check_max_pool2d(const kws_graph_t *graph, const kws_pool2d_t *pool)
 {
     const int64_t rows = (int64_t)pool->output_time * pool->window_time;
     const int64_t columns = (int64_t)pool->output_frequency * pool->window_frequency;
@@ -205,7 +213,7 @@ int32_t kws_check_max_pool2d(const kws_graph_t *graph, const kws_pool2d_t *pool)
     return KWS_GRAPH_OK;
 }
 
-int32_t kws_check_average_pool2d(const kws_graph_t *graph, const kws_pool2d_t *pool)
+SMALL int32_t kws_check_average_pool2d(const kws_graph_t *graph, const kws_pool2d_t *pool)
 {
     const int32_t error = kws_check_max_pool2d(graph, pool);
     if (error == KWS_GRAPH_OK && (int64_t)pool->window_time * pool->window_frequency > KWS_LARGEST_WINDOW) {

@@ -17,13 +17,12 @@ from torch import Tensor
 from kws.compress.float_run import batches, run
 from kws.compress.nodes import FEATURES, LOGITS, Add, Array, FloatGraph, Node, Windowed
 from kws.errors import KwsError
-from kws.frontend.config import LFBE_FRACTION_BITS
-from kws.graph.arithmetic import float32_exact
+from kws.frontend.config import LFBE_FRACTION_BITS, FrontendConfig
+from kws.graph.arithmetic import float32_exact, input_quant
 from kws.graph.ir import Quant
 
-INPUT_QUANT = Quant(float32_exact(40.0 / 255.0), -128)
-"""The LFBE in int8: log2 energies 0 to 40 in steps of 0.157 (0.47 dB). Digital silence, 0, is the zero point, where
-states start. What lies above 40, one band within 10 dB of a full-scale tone, is clipped."""
+INPUT_QUANT = input_quant(FrontendConfig())
+"""That of LFBE."""
 
 KEPT_SHARE = 0.9999
 """Of a hidden layer's activations: how many the int8 range holds; the rest is clipped."""
@@ -47,7 +46,7 @@ class Calibration:
 
 
 def quantized_input(features: Tensor, quant: Quant = INPUT_QUANT) -> Tensor:
-    """Return LFBE int16 as the log2 values that the int8 graph hears: float32, on the grid of ``quant``, any shape.
+    """Return features int16 as the values that the int8 graph hears: float32, on the grid of ``quant``, any shape.
 
     Training on this grid leaves nothing to be lost at the input.
     """
@@ -59,8 +58,8 @@ def quantized_input(features: Tensor, quant: Quant = INPUT_QUANT) -> Tensor:
     return steps.mul_(quant.scale)
 
 
-def calibrate(graph: FloatGraph, features: NDArray[np.floating]) -> Calibration:
-    """Choose the quantization of every activation on ``features`` [clips, frames, bands], log2 units.
+def calibrate(graph: FloatGraph, features: NDArray[np.floating], quant: Quant = INPUT_QUANT) -> Calibration:
+    """Choose the quantization of every activation on ``features`` [clips, frames, bands], themselves in ``quant``.
 
     ``frames`` is a multiple of the graph's stride. What only moves or picks values (padding, pooling, reshaping) keeps
     the quantization of what it reads.
@@ -71,7 +70,7 @@ def calibrate(graph: FloatGraph, features: NDArray[np.floating]) -> Calibration:
     if features.size == 0:
         raise KwsError("calibration got no features; give at least one clip of at least one window")
     samples, means = _observe(graph, features)
-    quants = {FEATURES: INPUT_QUANT}
+    quants = {FEATURES: quant}
     for node in graph.nodes:
         if not isinstance(node, Windowed | Add):
             quants[node.name] = quants[node.inputs[0]]

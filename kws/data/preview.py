@@ -110,7 +110,7 @@ def _picture(example: Example, features: NDArray[np.int16], frontend: FrontendCo
     # The first frame's middle is half a window from the start.
     first_s = (window_s - hop_s) / 2.0
     picture = bands.imshow(
-        features.T / 2.0**LFBE_FRACTION_BITS,
+        features.T / 2.0**LFBE_FRACTION_BITS / frontend.units_per_octave,
         origin="lower",
         aspect="auto",
         extent=(first_s, first_s + len(features) * hop_s, 0, frontend.bands),

@@ -1,8 +1,10 @@
 """Audio to log filter-bank energies (LFBE) in integers: the same numbers in training, on a laptop and on a device.
 
-``native`` (C99, the code that ships to devices) and ``lfbe`` (numpy, the specification) agree with ``==``.
+``native`` (C99, the code that ships to devices) and ``lfbe`` (numpy, the specification) agree with ``==``. ``micro`` is
+another frontend, that of ESPHome's firmware.
 """
 
+from collections.abc import Callable
 from typing import Literal, Protocol
 
 import numpy as np
@@ -10,7 +12,7 @@ from numpy.typing import NDArray
 
 from kws import runtime
 from kws.errors import KwsError
-from kws.frontend import framing, native
+from kws.frontend import framing, micro, native
 from kws.frontend.config import LFBE_FRACTION_BITS, FrontendConfig
 from kws.frontend.lfbe import lfbe
 from kws.frontend.tables import build
@@ -18,6 +20,7 @@ from kws.frontend.tables import build
 __all__ = ["LFBE_FRACTION_BITS", "Frontend", "FrontendConfig", "Implementation", "compute"]
 
 Implementation = Literal["auto", "numpy", "native"]
+Running = Literal["numpy", "native", "micro"]
 
 
 class _Stream(Protocol):
@@ -45,10 +48,10 @@ class Frontend:
     Args:
         config: what to compute.
         implementation: ``native`` is the compiled C, ``numpy`` the specification (slow, needs no compiler), ``auto``
-            the C where it is there. ``.implementation`` says which of the two it is.
+            the C where it is there. ``.implementation`` says which of the two it is; "micro", which has but one.
 
     Raises:
-        KwsError: ``native`` was asked for and is not there.
+        KwsError: ``native`` was asked for and is not there; pymicro-features is not, for the kind "micro".
 
     >>> frontend = Frontend(FrontendConfig())
     >>> frontend.push(np.zeros(1000, np.int16)).shape
@@ -57,9 +60,8 @@ class Frontend:
 
     def __init__(self, config: FrontendConfig | None = None, implementation: Implementation = "auto") -> None:
         self.config = config or FrontendConfig()
-        self.implementation: Literal["numpy", "native"] = _choose(implementation)
-        stream = native.Stream if self.implementation == "native" else _NumpyStream
-        self._stream: _Stream = stream(self.config)
+        self.implementation: Running = _choose(implementation, self.config)
+        self._stream: _Stream = _STREAMS[self.implementation](self.config)
 
     def push(self, samples: NDArray[np.int16]) -> NDArray[np.int16]:
         """Take int16[n] (any n, 0 too), return int16[frames, bands]: the frames that are now complete."""
@@ -81,14 +83,28 @@ def compute(
     """
     config = config or FrontendConfig()
     framing.check_samples(samples)
-    if _choose(implementation) == "native":
+    chosen = _choose(implementation, config)
+    if chosen == "native":
         return native.compute(samples, config)
+    if chosen == "micro":
+        return micro.Stream().push(samples)
     return lfbe(framing.frames_of(samples, config), build(config))
 
 
-def _choose(implementation: Implementation) -> Literal["numpy", "native"]:
+_STREAMS: dict[Running, Callable[[FrontendConfig], _Stream]] = {
+    "numpy": _NumpyStream,
+    "native": native.Stream,
+    "micro": lambda _: micro.Stream(),
+}
+
+
+def _choose(implementation: Implementation, config: FrontendConfig) -> Running:
     if implementation not in ("auto", "numpy", "native"):
         raise KwsError(f"frontend implementation {implementation!r} is unknown; choose auto, numpy or native")
+    if config.kind == "micro":
+        if implementation != "auto":
+            raise KwsError(f'frontend implementation {implementation!r} is none of kind "micro"; choose auto')
+        return "micro"
     if implementation == "native" and not runtime.available():
         raise KwsError(
             f"the compiled frontend is not there ({runtime.reason()}); choose numpy, or auto for the best one"

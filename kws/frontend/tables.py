@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from kws.errors import KwsError
 from kws.frontend.config import FrontendConfig
 
 PEAK_BITS = 24
@@ -80,12 +81,20 @@ class Tables:
 def build(config: FrontendConfig) -> Tables:
     """Compute the tables of ``config``; equal configs share one object.
 
+    Raises:
+        KwsError: the config is of the kind "micro", which these tables, and all C that is made of them, do not have.
+
     >>> tables = build(FrontendConfig())
     >>> dict(tables.scalars())
     {'window_samples': 400, 'hop_samples': 160, 'fft_size': 512, 'bands': 40, 'energy_bits': 12}
     >>> [(name, array.dtype.name, len(array)) for name, array in tables.arrays()][:2]
     [('window', 'int16', 400), ('twiddles', 'int32', 486)]
     """
+    if config.kind == "micro":
+        raise KwsError(
+            'C and ONNX have no frontend "micro", which the model hears; export it --to esphome, or train it without '
+            'frontend = "micro"'
+        )
     points = config.fft_size // 2
     edges, weights = _mel(config)
     tables = Tables(

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kws.frontend.config import LFBE_FRACTION_BITS
+from kws.frontend.config import LFBE_FRACTION_BITS, FrontendConfig
 from kws.graph.ir import Add, Conv2D, DepthwiseConv2D, Quant, QuantGraph
 
 INT8_MIN, INT8_MAX = -128, 127
@@ -67,6 +67,15 @@ def requantize(
     ties_down = (high < 0) & (half > 0)
     scaled: NDArray[np.int64] = (high + (half - ties_down)) >> right
     return scaled
+
+
+def input_quant(frontend: FrontendConfig) -> Quant:
+    """Return how a model's features are quantized. Digital silence, 0, is the zero point, where states start.
+
+    >>> input_quant(FrontendConfig.presets()["micro"])
+    Quant(scale=0.10162353515625, zero_point=-128)
+    """
+    return Quant(float32_exact(frontend.int8_step), -128)
 
 
 def feature_multiplier(quant: Quant) -> tuple[int, int]:

@@ -28,12 +28,12 @@ class Cost:
 
 def cost(graph: QuantGraph) -> Cost:
     """Return the cost of a checked graph."""
-    counts = [_counts(graph, op) for op in graph.ops]
+    each = [counts(graph, op) for op in graph.ops]
     layout = plan(graph)
     constants = [value for record in records(graph, layout).ops for value in record.fields.values()]
     return Cost(
-        parameters=sum(parameters for parameters, _ in counts),
-        macs_per_step=sum(macs for _, macs in counts),
+        parameters=sum(parameters for parameters, _ in each),
+        macs_per_step=sum(macs for _, macs in each),
         weight_bytes=sum(value.nbytes for value in constants if isinstance(value, np.ndarray)),
         state_bytes=sum(size(graph.tensor(state.read)) for state in graph.states),
         arena_bytes=layout.arena_bytes,
@@ -43,8 +43,8 @@ def cost(graph: QuantGraph) -> Cost:
 # ---- per operator: parameters, multiply-accumulates per step ----
 
 
-def _counts(graph: QuantGraph, op: Op) -> tuple[int, int]:
-    """Only convolutions have parameters, and multiply; pools and additions are no multiply-accumulates."""
+def counts(graph: QuantGraph, op: Op) -> tuple[int, int]:
+    """Return an operator's parameters and its multiply-accumulates per step: only convolutions have any."""
     if isinstance(op, Conv2D):
         positions = size(graph.tensor(op.output)) // len(op.weights)
     elif isinstance(op, DepthwiseConv2D):

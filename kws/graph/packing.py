@@ -17,8 +17,7 @@ def pack_int4(values: NDArray[np.int8]) -> NDArray[np.uint8]:
     """
     halves = np.zeros((values.size + 1) // 2 * 2, np.uint8)
     halves[: values.size] = values.reshape(-1).view(np.uint8) & 0xF
-    packed: NDArray[np.uint8] = halves[0::2] | halves[1::2] << 4
-    return packed
+    return halves[0::2] + halves[1::2] * np.uint8(16)
 
 
 def unpack_int4(packed: NDArray[np.uint8], shape: Sequence[int]) -> NDArray[np.int8]:

@@ -11,7 +11,8 @@ The plan of a graph is always the same.
 
 from dataclasses import dataclass
 
-from kws.graph.ir import Add, AveragePool2D, Concat, DepthwiseConv2D, MaxPool2D, Op, QuantGraph, Reshape, Slice
+from kws.graph.ir import Add, AveragePool2D, Concat, Conv2D, DepthwiseConv2D, MaxPool2D, Op, QuantGraph, Reshape, Slice
+from kws.graph.layout import scratch_bytes
 from kws.graph.wiring import by_name, inputs, row_bytes, size
 
 ALIGNMENT = 4
@@ -24,7 +25,7 @@ _IN_PLACE = DepthwiseConv2D | Add | MaxPool2D | AveragePool2D
 large or larger: in ascending order no byte is written that is still to be read."""
 
 Key = str | int
-"""A buffer: the name of the tensor that is as large as it, or the number of a temporary copy."""
+"""A buffer: the name of the tensor that is as large as it, or the number of a temporary copy or of scratch."""
 
 
 @dataclass(frozen=True)
@@ -43,10 +44,12 @@ class Plan:
     ``offsets`` has every tensor of the graph. ``instructions`` are one step in order: copies and the operators that
     compute. Before a step the features go to ``input``, after it the logits lie at ``output`` (which is not
     ``offsets[graph.output]`` when the hand-over of the states overwrites that). The states, at
-    ``offsets[state.read]``, lie in the first ``persistent_bytes`` of the ``arena_bytes``.
+    ``offsets[state.read]``, lie in the first ``persistent_bytes`` of the ``arena_bytes``. ``scratch`` has, by the name
+    of its output, where a convolution computes.
     """
 
     offsets: dict[str, int]
+    scratch: dict[str, int]
     instructions: tuple[Copy | Op, ...]
     input: int
     output: int
@@ -73,7 +76,8 @@ def plan(graph: QuantGraph) -> Plan:
         for step in layout.steps
     )
     offsets = {tensor.name: offset(layout.region(tensor.name)) for tensor in graph.tensors}
-    return Plan(offsets, instructions, offsets[graph.input], offset(output), persistent_bytes, arena_bytes)
+    scratch = {output: starts[key] for output, key in layout.scratch.items()}
+    return Plan(offsets, scratch, instructions, offsets[graph.input], offset(output), persistent_bytes, arena_bytes)
 
 
 @dataclass(frozen=True)
@@ -103,7 +107,8 @@ class _Layout:
         self.tensors = by_name(graph)
         self.parents: dict[str, tuple[str, int]] = {}  # a tensor inside another one, at this byte
         self.steps: list[_Move | Op] = []
-        self.temporaries: list[int] = []  # sizes of the temporary copies
+        self.temporaries: list[int] = []  # sizes of the temporary copies and of scratch
+        self.scratch: dict[str, int] = {}  # of the convolution with this output: which of them
         self.merged: dict[Key, _Region] = {}  # a buffer that lies on this region of an earlier one
         self._place_all()
 
@@ -154,6 +159,10 @@ class _Layout:
                 self.move(source, _Region(output.key, output.begin + begin, source.bytes))
         elif not isinstance(op, Reshape | Slice):
             self.steps.append(op)
+            if isinstance(op, Conv2D | DepthwiseConv2D):
+                rows, columns, _ = self.tensors[op.output].shape
+                self.scratch[op.output] = len(self.temporaries)
+                self.temporaries.append(scratch_bytes(op, rows * columns))
 
     def move(self, source: _Region, target: _Region) -> None:
         """Append a copy, unless the bytes are there already."""
@@ -247,6 +256,8 @@ class _Layout:
                 touched = [step.source, step.target]
             else:
                 touched = [self.region(name) for name in (*inputs(step), step.output)]
+                if step.output in self.scratch:
+                    touched.append(_Region(self.scratch[step.output], 0, 0))
             for region in touched:
                 touch(region, time)
         touch(output, len(self.steps))

@@ -11,19 +11,27 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kws.graph.arithmetic import activation_range, add_multipliers, channel_multipliers, feature_multiplier
+from kws.graph import layout
+from kws.graph.arithmetic import (
+    INT8_MAX,
+    INT8_MIN,
+    activation_range,
+    add_multipliers,
+    channel_multipliers,
+    feature_multiplier,
+)
 from kws.graph.ir import Add, AveragePool2D, Conv2D, DepthwiseConv2D, MaxPool2D, Op, Pad, QuantGraph
 from kws.graph.plan import Copy, Plan
 from kws.graph.wiring import row_bytes, size
 
-Value = int | NDArray[np.int8] | NDArray[np.int32]
+Value = int | NDArray[np.int8] | NDArray[np.int16] | NDArray[np.int32]
 
 
 @dataclass(frozen=True, eq=False)
 class Record:
     """One C struct: its type, the ``#define`` of its operator's kind (empty for none), its fields in order.
 
-    An array stands for the pointer to a constant array of int8_t or int32_t, as its type says; it is flat.
+    An array stands for the pointer to a constant array of int8_t, int16_t or int32_t, as its type says; it is flat.
     """
 
     struct: str
@@ -97,9 +105,11 @@ def _conv2d(graph: QuantGraph, plan: Plan, op: Conv2D) -> Record:
     whole = kernel_frequency == source.shape[1]
     runs, run_bytes = (1, kernel_time * row) if whole else (kernel_time, kernel_frequency * depth)
     weight_sums = op.weights.reshape(channels, -1).sum(axis=1, dtype=np.int64)
+    weights = layout.convolution(op.weights, op.weight_bits)
     fields: dict[str, Value] = {
         "input": plan.offsets[op.input],
         "output": plan.offsets[op.output],
+        "scratch": plan.scratch[op.output],
         "output_time": output.shape[0],
         "output_frequency": output.shape[1],
         "output_channels": channels,
@@ -108,28 +118,41 @@ def _conv2d(graph: QuantGraph, plan: Plan, op: Conv2D) -> Record:
         "runs": runs,
         "run_bytes": run_bytes,
         "run_step": run_bytes if whole else row,
+        "weight_bits": op.weight_bits,
+        "rows": len(weights),
+        "row_inputs": weights.shape[1],
     }
-    return Record("kws_conv2d_t", "KWS_OP_CONV2D", fields | _output(graph, op) | _constants(graph, op, weight_sums))
+    constants = _constants(graph, op, weights, weight_sums)
+    constants["bias"] = np.pad(np.asarray(constants["bias"]), (0, -channels % layout.GROUP))
+    fields |= _output(graph, op) | constants
+    return Record("kws_conv2d_t", "KWS_OP_CONV2D", fields)
 
 
 def _depthwise_conv2d(graph: QuantGraph, plan: Plan, op: DepthwiseConv2D) -> Record:
     source, output = graph.tensor(op.input), graph.tensor(op.output)
     kernel_time, kernel_frequency, channels = op.weights.shape
+    rows, columns = np.indices((kernel_time, kernel_frequency), np.int32).reshape(2, -1)
+    offsets = rows * op.dilation_time * row_bytes(source) + columns * channels
+    bits = op.weight_bits if len(offsets) <= layout.LARGEST_KERNEL_OF_4_BITS else 8
+    pairs = len(offsets) // 2
+    offsets = np.append(offsets[len(offsets) % 2 :], [-1, -1]).astype(np.int32)
     fields: dict[str, Value] = {
         "input": plan.offsets[op.input],
         "output": plan.offsets[op.output],
+        "scratch": plan.scratch[op.output],
         "output_time": output.shape[0],
         "output_frequency": output.shape[1],
         "channels": channels,
         "step_time": op.stride_time * row_bytes(source),
         "step_frequency": op.stride_frequency * channels,
-        "kernel_time": kernel_time,
-        "kernel_frequency": kernel_frequency,
-        "kernel_step": op.dilation_time * row_bytes(source),
+        "odd": kernel_time * kernel_frequency % 2,
+        "pairs": pairs,
+        "weight_bits": bits,
     }
-    weight_sums = op.weights.sum(axis=(0, 1), dtype=np.int64)
-    fields |= _output(graph, op) | _constants(graph, op, weight_sums)
-    return Record("kws_depthwise_conv2d_t", "KWS_OP_DEPTHWISE_CONV2D", fields)
+    weights = layout.depthwise(op.weights, bits)
+    constants = _constants(graph, op, weights, op.weights.sum(axis=(0, 1), dtype=np.int64))
+    plain = _output(graph, op) | {"plain": constants.pop("plain"), "offsets": offsets}
+    return Record("kws_depthwise_conv2d_t", "KWS_OP_DEPTHWISE_CONV2D", fields | plain | constants)
 
 
 def _output(graph: QuantGraph, op: Conv2D | DepthwiseConv2D | Add) -> dict[str, Value]:
@@ -138,15 +161,20 @@ def _output(graph: QuantGraph, op: Conv2D | DepthwiseConv2D | Add) -> dict[str, 
     return {"output_zero_point": quant.zero_point, "output_minimum": minimum, "output_maximum": maximum}
 
 
-def _constants(graph: QuantGraph, op: Conv2D | DepthwiseConv2D, weight_sums: NDArray[np.int64]) -> dict[str, Value]:
+def _constants(
+    graph: QuantGraph, op: Conv2D | DepthwiseConv2D, weights: NDArray[Any], weight_sums: NDArray[np.int64]
+) -> dict[str, Value]:
+    """Return the fields from ``plain`` on; ``weights`` are packed, ``weight_sums`` [channels] those of the operator."""
     multipliers, shifts = channel_multipliers(graph, op)
+    clamped = activation_range(op, graph.tensor(op.output).quant) != (INT8_MIN, INT8_MAX)
     # sum(w * (q - zero_point)) + bias = sum(w * q) + (bias - zero_point * sum(w)): exact, there being no padding.
     bias = op.bias - graph.tensor(op.input).quant.zero_point * weight_sums
     return {
-        "weights": np.ascontiguousarray(op.weights).reshape(-1),
+        "plain": int(not clamped and bool(multipliers.min() >= 1 << 30) and bool(shifts.max() <= -2)),
+        "weights": weights.reshape(-1),
         "bias": bias.astype(np.int32),
         "multipliers": multipliers,
-        "shifts": shifts,
+        "right_shifts": (-shifts).astype(np.int8),
     }
 
 

@@ -64,7 +64,7 @@ def from_data(arrays: Mapping[str, NDArray[Any]], data: Mapping[str, Any], where
     }
     for name in sorted(names ^ set(arrays)):
         state = "missing" if name in names else "unknown"
-        raise KwsError(f"{where}: the array '{name}' is {state}; the file is damaged or of another version")
+        raise KwsError(f"{where}: the array {name!r} is {state}; the file is damaged or of another version")
     graph = QuantGraph(
         tensors=skeleton.tensors,
         ops=tuple(_op(entry, arrays, where, index) for index, entry in enumerate(skeleton.ops)),

@@ -10,7 +10,7 @@ import os
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,8 @@ from torch import Tensor
 
 from kws.compress.calibrate import quantized_input
 from kws.data.dataset import Batch, BatchDataset, Prefetch
+from kws.frontend import FrontendConfig
+from kws.graph.arithmetic import input_quant
 from kws.models.layers import FeatureNorm, Sequential
 from kws.progress import Advance
 from kws.train import checkpoint, reuse
@@ -62,6 +64,7 @@ class Task:
     phones: PhoneLesson | None = None
     teacher: Sequential | None = None
     seed: int = 0
+    frontend: FrontendConfig = field(default_factory=FrontendConfig)
 
 
 class Trainer:
@@ -74,7 +77,8 @@ class Trainer:
         self.part = self.ranks.part(config.batch_clips)
         self.workers, threads = shares(config)
         torch.set_num_threads(threads)
-        self.updater = Updater(model, task.labeller, config, self.ranks, task.phones, task.teacher)
+        self.quant = input_quant(task.frontend)
+        self.updater = Updater(model, task.labeller, config, self.ranks, task.phones, task.teacher, self.quant)
         self.trials: list[Trial] = []
         self.best_state: dict[str, Tensor] = {}
         self._written_s = time.monotonic()
@@ -144,7 +148,7 @@ class Trainer:
         seed = self.task.seed
         for step, (batch, use) in enumerate(reuse.batches(draw, first, last, self.config.reuse, seed), first):
             if use:
-                features = reuse.heard_again(batch, (seed, 29, step, self.ranks.rank))
+                features = reuse.heard_again(batch, (seed, 29, step, self.ranks.rank), self.task.frontend)
                 batch = replace(batch, features=features)
             yield batch
 
@@ -194,7 +198,7 @@ class Trainer:
         sums = torch.zeros(3, bands, dtype=torch.float64)
         for number in range(NORM_BATCHES):
             drawn = self.task.examples.batch(number, clips, ranks.rank, ranks.world)
-            values = quantized_input(drawn.features).flatten(0, 1).double()
+            values = quantized_input(drawn.features, self.quant).flatten(0, 1).double()
             sums += torch.stack([torch.full((bands,), len(values)), values.sum(0), values.square().sum(0)])
         count, total, squares = ranks.add(sums.to(ranks.device)).cpu()
         mean = total / count

@@ -29,7 +29,7 @@ from kws.data.synthesis.voice import split_words
 from kws.errors import KwsError
 from kws.evaluate.transcripts import Transcripts
 from kws.files import replace_file
-from kws.frontend import compute
+from kws.frontend import FrontendConfig, compute
 from kws.progress import bar
 from kws.recipe import Recipe
 from kws.train.distributed import Ranks
@@ -100,6 +100,14 @@ def prepare(recipe: Recipe, clips: Sequence[Clip], said: Transcripts, directory:
     return _read(kept, pieces, spoken, name)
 
 
+def heard_by(recipe: Recipe) -> FrontendConfig:
+    """Return the features that speech is aligned and cut on: LFBE, whose frames do not depend on what was said before.
+
+    Their frames begin where the frontend "micro" has its own, with the same hop.
+    """
+    return FrontendConfig() if recipe.frontend.kind == "micro" else recipe.frontend
+
+
 def _align(recipe: Recipe, spoken: Sequence[Clip], said: Transcripts) -> AlignedSpeech:
     """Learn the phones from synthetic speech, align the recordings."""
     found: list[Utterance] = []
@@ -107,14 +115,14 @@ def _align(recipe: Recipe, spoken: Sequence[Clip], said: Transcripts) -> Aligned
         for clip in spoken:
             found += _utterances(recipe, clip, said)
             advance()
-    _check_enough(sum(len(one.samples) for one in found) / recipe.frontend.sample_rate_hz, "has")
+    _check_enough(sum(len(one.samples) for one in found) / heard_by(recipe).sample_rate_hz, "has")
     accent = _main_accent(recipe)
     texts = [one.text for one in found]
     inventory = find_inventory(texts, accent)
     spoken_words = inventory.words(texts, accent)
     utterances = [replace(one, words=tuple(map(tuple, way))) for one, way in zip(found, spoken_words, strict=True)]
     synthetic = _synthetic(recipe, texts, inventory)
-    speech, agreement = align_speech(utterances, synthetic, inventory, recipe.frontend, recipe.seed, EFFORT)
+    speech, agreement = align_speech(utterances, synthetic, inventory, heard_by(recipe), recipe.seed, EFFORT)
     _check_enough(speech.seconds, "has, as far as its transcripts say what is spoken,")
     print(
         f"Phones: {len(speech.utterances):,} of {len(found):,} utterances aligned ({speech.seconds / 3600.0:.1f} h); "
@@ -136,7 +144,7 @@ def _check_enough(seconds: float, what: str) -> None:
 def _utterances(recipe: Recipe, clip: Clip, said: Transcripts) -> list[Utterance]:
     """Return the utterances of a recording that say none of the phrases, their phones not yet known."""
     samples = read_audio(Path(clip.path))
-    frontend = recipe.frontend
+    frontend = heard_by(recipe)
     phrases = [phrase_words(phrase) for phrase in recipe.wake_phrases]
     found = []
     for one in said[clip.path]:
@@ -165,7 +173,7 @@ def _synthetic(recipe: Recipe, texts: Sequence[str], inventory: Inventory) -> li
         for index in chosen:
             accent = main if rng.random() < MAIN_SHARE else accents[int(rng.integers(len(accents)))]
             variant = variants[int(rng.integers(len(variants)))]
-            features, phones = say_with_phones(texts[int(index)], inventory, accent, variant, recipe.frontend, rng)
+            features, phones = say_with_phones(texts[int(index)], inventory, accent, variant, heard_by(recipe), rng)
             if len(features):
                 made.append(Labelled(features, phones))
             advance()
@@ -247,7 +255,7 @@ def _identity(recipe: Recipe, spoken: Sequence[Clip], said: Transcripts) -> str:
     ]
     text = json.dumps(
         [
-            *(VERSION, recipe.wake_phrases, recipe.seed, recipe.synthesis.language, to_data(recipe.frontend)),
+            *(VERSION, recipe.wake_phrases, recipe.seed, recipe.synthesis.language, to_data(heard_by(recipe))),
             *(config.pieces, config.near_pieces, config.kept_share, rows),
         ]
     )

@@ -4,6 +4,10 @@ What is changed on the features costs next to nothing: the level, the microphone
 bands) and more noise, another example of the batch without a keyword laid under it. Energies add up where sounds do, on
 average; the interference between them is left out, as in spectral-domain mixing of speech and noise (Ephraim 1992).
 
+Features of the frontend "micro" went through a gain control that takes a lasting level and colour away again, nearly
+all of it (PCAN, strength 0.95). Of both only as much is drawn as it leaves, and as its estimate of the noise is off
+while it settles. What lies under a clip there is another's noise after its reduction.
+
 Nothing is kept between steps but drawn batches: step n always trains on the same batch with the same changes, wherever
 a run was taken up again.
 """
@@ -16,7 +20,7 @@ import torch
 from torch import Tensor
 
 from kws.data.dataset import Batch
-from kws.frontend.config import LFBE_FRACTION_BITS
+from kws.frontend.config import LFBE_FRACTION_BITS, FrontendConfig
 
 GROUP = 16
 """So many drawn batches are shuffled among their uses; they are kept in memory together."""
@@ -24,8 +28,12 @@ GROUP = 16
 LEVEL_OCTAVES = 3.0
 COLOUR_OCTAVES = 0.8
 COLOUR_POINTS = 6
+GAIN_CONTROLLED = 0.2
+"""The share of level and colour that is drawn where a gain control took most of them away."""
 NOISE_SHARE = 0.5
 NOISE_DB = (6.0, 30.0)
+NOTHING = -100.0
+LARGEST = 63.0 * 2.0**LFBE_FRACTION_BITS
 _DB_PER_OCTAVE = 10.0 * float(np.log10(2.0))
 
 Draw = Callable[[int, int], Iterator[Batch]]
@@ -83,18 +91,24 @@ class _Closing:
             close()
 
 
-def heard_again(batch: Batch, seed: tuple[int, ...]) -> Tensor:
+def heard_again(batch: Batch, seed: tuple[int, ...], frontend: FrontendConfig | None = None) -> Tensor:
     """Return the features, int16 [clips, frames, bands], at another level, in another colour, with more noise."""
+    frontend = frontend or FrontendConfig()
     rng = np.random.default_rng(seed)
     clips, _, bands = batch.features.shape
-    x = batch.features.float() * 2.0**-LFBE_FRACTION_BITS
+    unit = 2.0**-LFBE_FRACTION_BITS / frontend.units_per_octave
+    x = batch.features.float() * unit  # octaves of energy
+    share = 1.0
+    if frontend.kind == "micro":
+        share = GAIN_CONTROLLED
+        x = x.where(x > 0.0, NOTHING)  # the noise reduction left nothing there, which no gain makes louder
     points = rng.normal(0.0, COLOUR_OCTAVES, (clips, COLOUR_POINTS))
     places = np.linspace(0.0, COLOUR_POINTS - 1.0, bands)
     curves = np.stack([np.interp(places, np.arange(COLOUR_POINTS), row) for row in points])
     level = rng.uniform(-LEVEL_OCTAVES, LEVEL_OCTAVES, (clips, 1))
-    x = x + torch.from_numpy((curves + level).astype(np.float32))[:, None]
+    x = x + torch.from_numpy((share * (curves + level)).astype(np.float32))[:, None]
     x = _with_noise(x, batch, rng)
-    return x.clamp(0.0, 63.0).mul_(2.0**LFBE_FRACTION_BITS).round_().to(torch.int16)
+    return x.div_(unit).clamp_(0.0, LARGEST).round_().to(torch.int16)
 
 
 def _with_noise(x: Tensor, batch: Batch, rng: np.random.Generator) -> Tensor:

@@ -20,9 +20,9 @@ from kws.data.pool import ClipPool, read_pool
 from kws.errors import KwsError
 from kws.files import replace_file
 from kws.frontend import FrontendConfig
-from kws.graph.arithmetic import quantize_features
+from kws.graph.arithmetic import input_quant, quantize_features
 from kws.graph.interpret import Interpreter
-from kws.graph.ir import QuantGraph, WeightBits
+from kws.graph.ir import Quant, QuantGraph, WeightBits
 from kws.model_file import KwsModel, Source
 from kws.models.layers import Sequential
 from kws.models.registry import build
@@ -59,6 +59,8 @@ def train(
         KwsError: a manifest, a clip or the directory is not as it must be, or training diverged.
     """
     ranks = ranks or Ranks(device=choose_device(recipe.train.device))
+    if recipe.train.threads:  # from the first on: aligning recordings trains, too
+        torch.set_num_threads(recipe.train.threads)
     model, teacher = build_models(recipe)
     domains = read_domains(recipe, manifests)
     make_directory(directory)
@@ -77,6 +79,7 @@ def train(
             held_out=held_out,
             identity=name,
             seed=recipe.seed,
+            frontend=recipe.frontend,
             checkpoint=directory / f"checkpoint_{name}.pt",
             logs=directory / "tensorboard" if recipe.train.tensorboard else None,
         )
@@ -86,7 +89,7 @@ def train(
         fit = Trainer(model, recipe.train, task, resume, ranks).fit()
         model = model.cpu().eval()
         batches = draw(examples, recipe.quantize.calibration_clips)
-    graph = quantize(model, batches, recipe.quantize.weight_bits)
+    graph = quantize(model, batches, recipe.quantize.weight_bits, input_quant(recipe.frontend))
     if held_out is not None:
         _write_report(fit, quantization_error(model, graph, held_out.batches), directory / "training.json")
     return KwsModel(
@@ -163,23 +166,25 @@ def make_held_out(recipe: Recipe, domains: Sequence[Domain], manifests: Sequence
     )
 
 
-def quantize(model: Sequential, batches: Sequence[Batch], weight_bits: WeightBits = 8) -> QuantGraph:
+def quantize(
+    model: Sequential, batches: Sequence[Batch], weight_bits: WeightBits = 8, quant: Quant = INPUT_QUANT
+) -> QuantGraph:
     """Calibrate on examples as training draws them, and lower to the integer graph."""
     features = torch.cat([batch.features for batch in batches])
-    return quantize_model(model, quantized_input(features).numpy(), weight_bits)
+    return quantize_model(model, quantized_input(features, quant).numpy(), weight_bits, quant)
 
 
 def quantization_error(model: Sequential, graph: QuantGraph, batches: Sequence[Batch]) -> dict[str, float]:
     """Return mean and largest difference of posteriors between the float model and the integer graph."""
     clips = whole_steps(torch.cat([batch.features for batch in batches])[:COMPARED_CLIPS], model.stride)
-    scale = graph.tensor(graph.output).quant.scale
+    scale, quant = graph.tensor(graph.output).quant.scale, graph.tensor(graph.input).quant
     interpreter = Interpreter(graph)
     differences = []
     for clip in clips:
         interpreter.reset()
-        quantized = interpreter.run(quantize_features(clip.numpy(), INPUT_QUANT)).astype(np.float64) * scale
+        quantized = interpreter.run(quantize_features(clip.numpy(), quant)).astype(np.float64) * scale
         with torch.no_grad():
-            wanted = model(quantized_input(clip[None]))[0].double().numpy()
+            wanted = model(quantized_input(clip[None], quant))[0].double().numpy()
         differences.append(np.abs(softmax(quantized) - softmax(wanted)))
     return {"posterior_mean": float(np.mean(differences)), "posterior_max": float(np.max(differences))}
 

@@ -13,11 +13,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from kws.compress.calibrate import quantized_input
+from kws.compress.calibrate import INPUT_QUANT, quantized_input
 from kws.data.dataset import Batch
 from kws.detect import SCORE_ONE, DetectorConfig, Scorer
 from kws.evaluate.metrics import Trace, match, thresholds
 from kws.frontend import FrontendConfig
+from kws.graph.arithmetic import input_quant
+from kws.graph.ir import Quant
 from kws.models.layers import Sequential
 from kws.train.labels import Labeller
 from kws.train.loss import terms
@@ -90,7 +92,8 @@ class HeldOut:
         """Return the trace of each phrase that the stream is about."""
         step_ms = model.stride * self.frontend.hop_ms
         first = (model.stride - 1) * self.frontend.hop_samples + self.frontend.window_samples
-        scores = Scorer(self.detector, 1.0 / LOGIT_STEPS, step_ms).push(logit_steps(streamed(model, stream.features)))
+        logits = streamed(model, stream.features, input_quant(self.frontend))
+        scores = Scorer(self.detector, 1.0 / LOGIT_STEPS, step_ms).push(logit_steps(logits))
         return {
             index: Trace(layout, scores[:, index], first / self.frontend.sample_rate_hz, step_ms / 1000.0)
             for index, layout in stream.layouts.items()
@@ -111,7 +114,7 @@ class HeldOut:
         for batch in self.batches:
             features = whole_steps(batch.features, model.stride).to(device_of(model))
             with torch.no_grad():
-                logits = model(quantized_input(features))
+                logits = model(quantized_input(features, input_quant(self.frontend)))
                 targets = self.labeller(batch.spans.to(features.device), features.shape[1])
                 losses.append(float(terms(logits, targets, self.config).loss()))
         return float(np.mean(losses))
@@ -190,7 +193,7 @@ def best(points: Sequence[Point], at_most_per_hour: float) -> Point:
     return equals[len(equals) // 2]
 
 
-def streamed(model: Sequential, features: Tensor) -> Tensor:
+def streamed(model: Sequential, features: Tensor, quant: Quant = INPUT_QUANT) -> Tensor:
     """Return the model's logits over a stream in chunks: int16 [frames, bands] -> float32 [steps, outputs], CPU."""
     place = device_of(model)
     state = model.initial_state(1)
@@ -199,7 +202,7 @@ def streamed(model: Sequential, features: Tensor) -> Tensor:
     chunk = CHUNK_FRAMES - CHUNK_FRAMES % model.stride
     with torch.no_grad():
         for begin in range(0, frames.shape[1], chunk):
-            logits, state = model.step(quantized_input(frames[:, begin : begin + chunk].to(place)), state)
+            logits, state = model.step(quantized_input(frames[:, begin : begin + chunk].to(place), quant), state)
             parts.append(logits[0].cpu())
     return torch.cat(parts)
 

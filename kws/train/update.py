@@ -8,10 +8,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from kws.compress.calibrate import quantized_input
+from kws.compress.calibrate import INPUT_QUANT, quantized_input
 from kws.data.dataset import Batch
 from kws.data.pool import UNKNOWN_PHONE
 from kws.errors import KwsError
+from kws.graph.ir import Quant
 from kws.models.layers import Sequential
 from kws.train.average import Average
 from kws.train.distributed import Ranks
@@ -46,8 +47,9 @@ class Updater:
         ranks: Ranks,
         lesson: PhoneLesson | None = None,
         teacher: Sequential | None = None,
+        quant: Quant = INPUT_QUANT,
     ) -> None:
-        self.labeller, self.config, self.ranks = labeller, config, ranks
+        self.labeller, self.config, self.ranks, self.quant = labeller, config, ranks, quant
         self.phones = None if lesson is None else Phones(lesson, model).to(ranks.device)
         self.model = model.to(ranks.device)
         self.teacher = None if teacher is None else teacher.to(ranks.device).eval()
@@ -127,7 +129,7 @@ class Updater:
         phase = self.step % every
         features = whole_steps(batch.features.to(self.ranks.device), self.model.stride)
         targets = self.labeller(batch.spans.to(self.ranks.device), features.shape[1]).sampled(every, phase)
-        heard = quantized_input(features)
+        heard = quantized_input(features, self.quant)
         if self.phones is None and self.teacher is None:
             return terms(self.model.sampled(heard, every, phase), targets, self.config)
         tap = 0 if self.phones is None else self.phones.tap

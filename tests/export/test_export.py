@@ -4,13 +4,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import onnx
 import pytest
-from ai_edge_litert import schema_py_generated as schema
 
-from firmware_export import tflite
+from firmware_export import exported_file, tflite
 from firmware_export.export import export
 from firmware_export.marker import read_marker
+from firmware_export.tflite_arena import Arena, measure_arena_bytes
 from firmware_export.verify import VerifyError
 from kws.graph.ir import Conv2D, QuantGraph
 from kws.model_file import KwsModel, digest
@@ -18,15 +17,26 @@ from kws.model_file import KwsModel, digest
 
 def test_every_file_names_its_model(tone_model: KwsModel, tmp_path: Path) -> None:
     report = export(tone_model, "beep", "all", tmp_path, verify_seconds=1.0)
-    assert {path.name for path in report.files} == {"beep.tflite", "beep.onnx", "beep_c"}
+    lite, onnxes = ("beep.tflite", "beep_stateless.tflite"), ("beep.onnx", "beep_qdq.onnx", "beep_audio.onnx")
+    assert {path.name for path in report.files} == {*lite, *onnxes, "beep_c"}
     wanted = {"kws.recipe_hash": tone_model.recipe_hash, "kws.model_sha256": digest(tone_model)}
-    lite = schema.ModelT.InitFromPackedBuf((tmp_path / "beep.tflite").read_bytes())
-    found = {entry.name.decode(): bytes(lite.buffers[entry.buffer].data).decode() for entry in lite.metadata}
-    assert found == wanted
-    properties = {entry.key: entry.value for entry in onnx.load(tmp_path / "beep.onnx").metadata_props}
-    assert wanted.items() <= properties.items()
+    for name in (*lite, *onnxes):
+        assert wanted.items() <= exported_file.read(tmp_path / name).metadata.items()
     marker = read_marker(tmp_path / "beep_c")
     assert (marker["config_hash"], marker["model_sha256"]) == tuple(wanted.values())
+
+
+def test_the_arena_is_in_the_file_and_in_the_report(tone_model: KwsModel, tmp_path: Path) -> None:
+    report = export(tone_model, "beep", "tflite", tmp_path, verify_seconds=1.0)
+    assert len(report.files) == 2
+    for path in report.files:
+        arena = Arena(measure_arena_bytes(path))
+        metadata = exported_file.read(path).metadata
+        assert metadata["kws.arena_measured_bytes"] == str(arena.measured_bytes)
+        assert metadata["kws.arena_bytes"] == str(arena.declared_bytes)
+        assert f"{path}  ({path.stat().st_size:,} bytes)  {arena.text()}" in report.text()
+        wanted = {"measured": arena.measured_bytes, "declared": arena.declared_bytes}
+        assert report.to_data()["arena_bytes"][str(path)] == wanted
 
 
 def test_a_file_that_differs_from_the_graph_is_not_written(

@@ -1,4 +1,4 @@
-"""The .onnx: sound by onnx's own checker, and the graph's numbers but for float rounding."""
+"""The .onnx: sound by onnx's own checker, the graph's numbers in integers, and but for float rounding in QDQ form."""
 
 import json
 import sys
@@ -7,16 +7,19 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import hypothesis.strategies as st
 import numpy as np
 import onnx
 import pytest
+from hypothesis import HealthCheck, given, settings
 from numpy.typing import NDArray
 
 from firmware_export import onnx_writer
 from firmware_export.engines import OnnxEngine
 from kws.errors import KwsError
 from kws.graph.interpret import Interpreter
-from kws.graph.ir import Concat, Quant, QuantGraph, State, Tensor
+from kws.graph.ir import Concat, Conv2D, Quant, QuantGraph, State, Tensor
+from kws.graph.packing import pack_int4
 
 Maker = Callable[..., QuantGraph]
 
@@ -31,30 +34,34 @@ def features_for(graph: QuantGraph, steps: int) -> NDArray[np.int8]:
     return np.random.default_rng(0).integers(-128, 128, (steps * stride, bands)).astype(np.int8)
 
 
-def difference_lsb(graph: QuantGraph, steps: int) -> NDArray[np.int16]:
+def difference_lsb(graph: QuantGraph, steps: int, form: onnx_writer.Form = "integer") -> NDArray[np.int16]:
     features = features_for(graph, steps)
-    got = OnnxEngine(onnx_writer.to_bytes(graph)).run(features)
+    got = OnnxEngine(onnx_writer.to_bytes(graph, form=form)).run(features)
     difference: NDArray[np.int16] = np.abs(got.astype(np.int16) - Interpreter(graph).run(features))
     return difference
 
 
-def test_the_model_passes_the_checker_and_says_what_it_is(graph: QuantGraph) -> None:
-    content = onnx_writer.to_bytes(graph, "hey marvin", metadata={"kws.recipe_hash": "0123"})
+@pytest.mark.parametrize(("form", "kind", "initial"), [("integer", np.uint8, 91), ("qdq", np.int8, -37)])
+def test_the_model_passes_the_checker_and_says_what_it_is(
+    graph: QuantGraph, form: onnx_writer.Form, kind: type, initial: int
+) -> None:
+    content = onnx_writer.to_bytes(graph, "hey marvin", form=form, metadata={"kws.recipe_hash": "0123"})
     model = onnx.load_from_string(content)
     onnx.checker.check_model(model, full_check=True)
     assert [(entry.domain, entry.version) for entry in model.opset_import] == [("", 21)]
     assert model.doc_string == "hey marvin"
     properties = {entry.key: entry.value for entry in model.metadata_props}
-    assert properties["kws.recipe_hash"] == "0123"
-    states = json.loads(properties[onnx_writer.STATE_KEY])
-    assert states == [{"input": "state/past0", "output": "next/past0", "initial": -37}]
+    assert (properties["kws.recipe_hash"], properties["kws.form"]) == ("0123", form)
+    states = json.loads(properties["kws.states"])
+    assert states == [{"input": "state/past0", "output": "next/past0", "initial": initial}]
+    int8, state = (onnx.helper.np_dtype_to_tensor_dtype(np.dtype(dtype)) for dtype in (np.int8, kind))
 
-    def shapes(values: Any) -> dict[str, list[int]]:
-        assert all(value.type.tensor_type.elem_type == onnx.TensorProto.INT8 for value in values)
-        return {v.name: [axis.dim_value for axis in v.type.tensor_type.shape.dim] for v in values}
+    def described(values: Any) -> dict[str, tuple[int, list[int]]]:
+        types = {value.name: value.type.tensor_type for value in values}
+        return {name: (t.elem_type, [axis.dim_value for axis in t.shape.dim]) for name, t in types.items()}
 
-    assert shapes(model.graph.input) == {"features": [1, 1, 40], "state/past0": [1, 40, 40, 1]}
-    assert shapes(model.graph.output) == {"logits": [1, 3], "next/past0": [1, 40, 40, 1]}
+    assert described(model.graph.input) == {"features": (int8, [1, 1, 40]), "state/past0": (state, [1, 40, 40, 1])}
+    assert described(model.graph.output) == {"logits": (int8, [1, 3]), "next/past0": (state, [1, 40, 40, 1])}
 
 
 def test_equal_graphs_give_equal_bytes(deepkws_like: Maker) -> None:
@@ -64,7 +71,7 @@ def test_equal_graphs_give_equal_bytes(deepkws_like: Maker) -> None:
 
 def test_scales_and_zero_points_are_scalars(residual_like: Maker) -> None:
     """ONNX Runtime's integer operators refuse vectors of one; convolutions alone have one for each channel."""
-    model = onnx.load_from_string(onnx_writer.to_bytes(residual_like(np.random.default_rng(1))))
+    model = onnx.load_from_string(onnx_writer.to_bytes(residual_like(np.random.default_rng(1)), form="qdq"))
     dims = {array.name: tuple(array.dims) for array in model.graph.initializer}
     quantized = [node for node in model.graph.node if node.op_type in ("QuantizeLinear", "DequantizeLinear")]
     per_tensor = [node for node in quantized if not node.attribute]
@@ -72,14 +79,49 @@ def test_scales_and_zero_points_are_scalars(residual_like: Maker) -> None:
     assert all(dims[name] == () for node in per_tensor for name in node.input[1:])
 
 
-def test_deepkws_differs_by_at_most_one_and_seldom(deepkws_like: Maker) -> None:
+@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
+@given(data=st.data())
+def test_any_small_graph_is_equal_in_the_integer_form(
+    random_graphs: st.SearchStrategy[QuantGraph], data: st.DataObject
+) -> None:
+    """Of weights of eight and of four bits, whatever the scales and zero points."""
+    graph = data.draw(random_graphs)
+    assert difference_lsb(graph, 12).max(initial=0) == 0
+
+
+def test_a_deep_graph_is_equal_in_the_integer_form(residual_like: Maker) -> None:
+    """Where the QDQ form is tens of LSB off."""
+    graph = residual_like(np.random.default_rng(1))
+    assert difference_lsb(graph, 300).max() == 0
+    assert difference_lsb(graph, 300, "qdq").max() > 1
+
+
+def test_the_qdq_form_of_deepkws_differs_by_at_most_one_and_seldom(deepkws_like: Maker) -> None:
     """Over 3,000 steps; ``verify`` has the figures of longer runs."""
-    difference = difference_lsb(deepkws_like(np.random.default_rng(1)), 3000)
+    difference = difference_lsb(deepkws_like(np.random.default_rng(1)), 3000, "qdq")
     assert difference.max() <= 1
     assert np.count_nonzero(difference) < 0.05 * difference.size
 
 
-def test_states_that_are_inputs_or_outputs_or_kept_are_exact() -> None:
+@pytest.mark.parametrize("form", ["integer", "qdq"])
+def test_weights_of_four_bits_are_packed(deepkws_like: Maker, form: onnx_writer.Form) -> None:
+    """Half the bytes, and the same numbers within 1 LSB in QDQ form."""
+    eight = deepkws_like(np.random.default_rng(1), hidden=32)
+    ops = [
+        replace(op, weights=(op.weights // 19).astype(np.int8), weight_bits=4) if isinstance(op, Conv2D) else op
+        for op in eight.ops
+    ]
+    four = replace(eight, ops=tuple(ops))
+    model = onnx.load_from_string(onnx_writer.to_bytes(four, form=form))
+    packed = [array for array in model.graph.initializer if array.data_type == onnx.TensorProto.INT4]
+    weights = [op.weights.transpose(0, 3, 1, 2) for op in four.ops if isinstance(op, Conv2D)]
+    for values in weights:
+        assert any(array.raw_data == pack_int4(values).tobytes() for array in packed)
+    assert difference_lsb(four, 200, form).max() <= (0 if form == "integer" else 1)
+
+
+@pytest.mark.parametrize("form", ["integer", "qdq"])
+def test_states_that_are_inputs_or_outputs_or_kept_are_exact(form: onnx_writer.Form) -> None:
     quant = Quant(0.5, -7)
     frames = [Tensor(name, (1, 2), quant) for name in ("input", "older", "oldest")]
     graph = QuantGraph(
@@ -89,7 +131,7 @@ def test_states_that_are_inputs_or_outputs_or_kept_are_exact() -> None:
         "input",
         "output",
     )
-    assert difference_lsb(graph, 10).max() == 0
+    assert difference_lsb(graph, 10, form).max() == 0
 
 
 @dataclass(frozen=True)

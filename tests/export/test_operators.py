@@ -140,7 +140,7 @@ EXACT_EVERYWHERE = ("pad", "max pool")
 
 @pytest.mark.parametrize("kind", MAKERS)
 def test_one_operator_in_every_runtime(kind: str) -> None:
-    """Equal in TFLite Micro and LiteRT's reference kernels; where it rounds, at most 1 off in the other two."""
+    """Equal in TFLite Micro, LiteRT's reference kernels and ONNX; where it rounds, at most 1 off in the other two."""
     rng = np.random.default_rng(sorted(MAKERS).index(kind))
     seen = set()
     for _ in range(GRAPHS):
@@ -150,9 +150,9 @@ def test_one_operator_in_every_runtime(kind: str) -> None:
         wanted = Interpreter(graph).run(features)
         seen.update(wanted.reshape(-1).tolist())
         content = tflite.to_bytes(graph)
-        for exact in (TfliteMicroEngine(content), LiteRtEngine(content, reference=True)):
+        for exact in (TfliteMicroEngine(content), LiteRtEngine(content, True), OnnxEngine(onnx_writer.to_bytes(graph))):
             np.testing.assert_array_equal(exact.run(features), wanted, err_msg=f"{exact.name}: {graph.ops}")
-        for rounded in (LiteRtEngine(content), OnnxEngine(onnx_writer.to_bytes(graph))):
+        for rounded in (LiteRtEngine(content), OnnxEngine(onnx_writer.to_bytes(graph, form="qdq"))):
             difference = np.abs(rounded.run(features).astype(np.int16) - wanted).max()
             assert difference <= (0 if kind in EXACT_EVERYWHERE else 1), f"{rounded.name}: {graph.ops}"
     assert len(seen) > 50, "outputs that say something"
@@ -166,7 +166,12 @@ def test_the_negative_mean_of_a_tie_is_rounded_away_from_zero() -> None:
     features = np.array([[-3, -2], [2, 3], [0, -1], [-128, -127], [126, 127]], np.int8)
     wanted = [[-3], [3], [-1], [-128], [127]]
     content = tflite.to_bytes(graph)
-    for engine in (Interpreter(graph), TfliteMicroEngine(content), LiteRtEngine(content, reference=True)):
+    engines = (
+        TfliteMicroEngine(content),
+        LiteRtEngine(content, reference=True),
+        OnnxEngine(onnx_writer.to_bytes(graph)),
+    )
+    for engine in (Interpreter(graph), *engines):
         assert engine.run(features).tolist() == wanted
 
 
@@ -263,10 +268,10 @@ def test_a_pool_in_tflite_steps_by_its_window(kind: type[MaxPool2D] | type[Avera
     assert options.fusedActivationFunction == schema.ActivationFunctionType.NONE
 
 
-def test_in_onnx_what_computes_is_float_between_quantizations(residual_like: Callable[..., QuantGraph]) -> None:
+def test_in_qdq_form_what_computes_is_float_between_quantizations(residual_like: Callable[..., QuantGraph]) -> None:
     """Paddings and largest values stay int8; sums and means are dequantized, computed, quantized."""
     graph = residual_like(np.random.default_rng(0))
-    model = onnx.load_from_string(onnx_writer.to_bytes(graph))
+    model = onnx.load_from_string(onnx_writer.to_bytes(graph, form="qdq"))
     makes = {output: node.op_type for node in model.graph.node for output in node.output}
     kinds: dict[str, tuple[type[Op], ...]] = {
         "Conv": (Conv2D, DepthwiseConv2D),

@@ -34,7 +34,7 @@ QUANT = Quant(0.5, 0)
 
 
 def rounded_engines(graph: QuantGraph) -> list[RuntimeEngine]:
-    return [LiteRtEngine(tflite.to_bytes(graph)), OnnxEngine(onnx_writer.to_bytes(graph))]
+    return [LiteRtEngine(tflite.to_bytes(graph)), OnnxEngine(onnx_writer.to_bytes(graph, form="qdq"))]
 
 
 def noise(graph: QuantGraph, steps: int) -> NDArray[np.int8]:

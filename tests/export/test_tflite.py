@@ -19,7 +19,7 @@ from firmware_export import tflite, tflite_lowering
 from firmware_export.engines import LiteRtEngine, TfliteMicroEngine
 from kws.errors import KwsError
 from kws.graph.interpret import Interpreter
-from kws.graph.ir import Concat, Conv2D, DepthwiseConv2D, Quant, QuantGraph, State, Tensor
+from kws.graph.ir import Concat, Conv2D, DepthwiseConv2D, Quant, QuantGraph, Reshape, State, Tensor
 
 Maker = Callable[..., QuantGraph]
 Graphs = st.SearchStrategy[QuantGraph]
@@ -63,7 +63,7 @@ def test_the_head_of_the_file(graph: QuantGraph) -> None:
     assert model.version == 3
     assert model.description == b"hey marvin"
     assert len(model.subgraphs) == 2
-    assert [entry.name for entry in model.metadata] == [b"kws.recipe_hash"]
+    assert [entry.name for entry in model.metadata] == [b"kws.recipe_hash", b"kws.form", b"kws.file_sha256"]
     assert bytes(model.buffers[model.metadata[0].buffer].data) == b"0123456789abcdef"
     assert model.buffers[0].data is None
     handles = [o.builtinOptions for s in model.subgraphs for o in s.operators if hasattr(o.builtinOptions, "container")]
@@ -79,6 +79,22 @@ def test_shapes_and_quantization_as_the_device_sees_them(graph: QuantGraph) -> N
     for detail, name in ((given, graph.input), (made, graph.output)):
         quant = graph.tensor(name).quant
         assert detail["quantization"] == (quant.scale, quant.zero_point)
+
+
+def test_weights_of_four_bits_are_packed_two_to_a_byte() -> None:
+    """An odd number of them, the first in the lower half of its byte."""
+    quant = Quant(1.0, 0)
+    weights = np.array([1, -2, 3, 4, -5, 7, -7, 0, 6], np.int8).reshape(3, 1, 1, 3)
+    constants = (weights, np.ones(3, np.float32), np.zeros(3, np.int32))
+    tensors = (Tensor("input", (1, 3), quant), Tensor("map", (1, 1, 3), quant), Tensor("output", (1, 1, 3), quant))
+    conv = Conv2D("map", "output", *constants, weight_bits=4)
+    graph = QuantGraph(tensors, (Reshape("input", "map"), conv), (), "input", "output")
+    model = parsed(tflite.to_bytes(graph))
+    (tensor,) = [tensor for tensor in model.subgraphs[0].tensors if tensor.type == schema.TensorType.INT4]
+    assert tensor.shape.tolist() == [3, 1, 1, 3]
+    assert bytes(model.buffers[tensor.buffer].data).hex() == "e1437b0906"
+    eight = parsed(tflite.to_bytes(replace(graph, ops=(graph.ops[0], replace(conv, weight_bits=8)))))
+    assert all(tensor.type != schema.TensorType.INT4 for tensor in eight.subgraphs[0].tensors)
 
 
 def test_weights_and_biases_lie_where_a_microcontroller_can_read_them(residual_like: Maker) -> None:
@@ -101,14 +117,15 @@ def test_equal_graphs_give_equal_bytes(deepkws_like: Maker) -> None:
 @settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
 @given(data=DATA)
 def test_any_small_graph_is_equal_on_tflite_micro_and_litert(random_graphs: Graphs, data: st.DataObject) -> None:
+    """Of weights of eight and of four bits, the state in the file's variables or the caller's hands."""
     graph = data.draw(random_graphs)
     features = features_for(graph, 12, np.random.default_rng(len(graph.ops)))
     wanted = Interpreter(graph).run(features)
-    content = tflite.to_bytes(graph)
-    for engine in (TfliteMicroEngine(content), LiteRtEngine(content, reference=True)):
-        np.testing.assert_array_equal(engine.run(features), wanted, err_msg=engine.name)
-        engine.reset()
-        np.testing.assert_array_equal(engine.run(features), wanted, err_msg=f"{engine.name} after a reset")
+    for content in (tflite.to_bytes(graph), tflite.to_bytes(graph, streaming=False)):
+        for engine in (TfliteMicroEngine(content), LiteRtEngine(content, reference=True)):
+            np.testing.assert_array_equal(engine.run(features), wanted, err_msg=engine.name)
+            engine.reset()
+            np.testing.assert_array_equal(engine.run(features), wanted, err_msg=f"{engine.name} after a reset")
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])

@@ -7,7 +7,7 @@ import pytest
 from tflite_micro.python.tflite_micro import runtime
 
 from firmware_export import tflite
-from firmware_export.tflite_arena import measure_arena_bytes
+from firmware_export.tflite_arena import Arena, measure_arena_bytes
 from kws.errors import KwsError
 from kws.graph.ir import QuantGraph
 
@@ -40,10 +40,18 @@ def test_it_holds_the_state_and_grows_with_the_layers(deepkws_like: Maker) -> No
 
 
 def test_a_file_that_is_no_model_is_refused() -> None:
-    with pytest.raises(KwsError, match="the model: TFLite Micro cannot load it"):
+    with pytest.raises(KwsError, match="the model: is no file of kws export"):
         measure_arena_bytes(b"no model at all")
 
 
 def test_the_report_does_not_reach_the_terminal(deepkws_like: Maker, capfd: pytest.CaptureFixture[str]) -> None:
     measure_arena_bytes(tflite.to_bytes(deepkws_like(np.random.default_rng(0), hidden=8)))
     assert "RecordingMicroAllocator" not in capfd.readouterr().err
+
+
+def test_what_is_declared_has_head_room() -> None:
+    for measured in (1, 1000, 10_240, 26_080, 300_001):
+        declared = Arena(measured).declared_bytes
+        assert 1.1 * measured <= declared + 0.5
+        assert declared <= 1.1 * measured + 1024
+        assert declared % 1024 == 0

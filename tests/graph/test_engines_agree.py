@@ -18,7 +18,7 @@ from kws.graph.plan import plan
 from kws.graph.records import Record, Records, records
 
 RUNTIME = Path(__file__).parents[2] / "firmware_export" / "runtime"
-SOURCES = [RUNTIME / name for name in ("ops.c", "ops_conv.c", "ops_map.c")]
+SOURCES = sorted(RUNTIME.glob("ops*.c"))
 COMPILER = shutil.which("gcc") or shutil.which("cc") or ""
 STRICT = ["-std=c99", "-pedantic", "-Wall", "-Wextra", "-Wconversion", "-Wshadow", "-Werror", f"-I{RUNTIME}"]
 
@@ -75,9 +75,9 @@ static int run(const kws_graph_t *graph, const int8_t *features, int32_t steps, 
 """
 
 
-def array(ctype: str, name: str, values: NDArray[np.int8] | NDArray[np.int32]) -> str:
+def array(ctype: str, name: str, values: NDArray[np.generic], attribute: str = "") -> str:
     literals = [str(value) if value > -(2**31) else "INT32_MIN" for value in values.ravel().tolist()]
-    return f"static const {ctype} {name}[] = {{{', '.join(literals)}}};"
+    return f"static const {ctype} {name}[] {attribute} = {{{', '.join(literals)}}};"
 
 
 def struct(record: Record, name: str, pointers: dict[str, str]) -> list[str]:
@@ -85,7 +85,7 @@ def struct(record: Record, name: str, pointers: dict[str, str]) -> list[str]:
     lines, fields = [], []
     for field, value in record.fields.items():
         if isinstance(value, np.ndarray):
-            lines.append(array(f"{value.dtype}_t", f"{name}_{field}", value))
+            lines.append(array(f"{value.dtype}_t", f"{name}_{field}", value, "KWS_WORDS" if field == "weights" else ""))
             fields.append(f".{field} = {name}_{field}")
         else:
             fields.append(f".{field} = {value}")
@@ -159,7 +159,7 @@ def test_a_device_needs_nothing_but_memory_moves(tmp_path: Path) -> None:
     undefined = {name for kind, name in symbols if kind == "U" and not name.startswith("kws_")}
     assert undefined <= {"memcpy", "memmove", "memset"}
     assert {kind for kind, _ in symbols} <= {"T", "t", "U", "r"}
-    for path in (*SOURCES, RUNTIME / "ops_kernels.h"):
+    for path in (*SOURCES, *(RUNTIME / name for name in ("dsp.h", "ops_kernels.h", "ops_scale.h"))):
         text = path.read_text()
         assert "float" not in text
         assert "double" not in text.replace("doubling", "")

@@ -12,6 +12,7 @@ from kws.engine import CEngine
 from kws.graph.ir import (
     Add,
     AveragePool2D,
+    Conv2D,
     DepthwiseConv2D,
     MaxPool2D,
     Op,
@@ -30,6 +31,10 @@ Q = Quant(0.5, -3)
 LARGEST = 2**31 - 1
 CONSTANTS = (np.ones((2, 2, 2), np.int8), np.ones(2, np.float32), np.zeros(2, np.int32))
 OPS: dict[type[Op], tuple[Op, tuple[int, ...]]] = {
+    Conv2D: (
+        Conv2D("x", "y", np.ones((3, 2, 2, 2), np.int8), np.ones(3, np.float32), np.zeros(3, np.int32)),
+        (2, 4, 3),
+    ),
     DepthwiseConv2D: (DepthwiseConv2D("x", "y", *CONSTANTS), (2, 4, 2)),
     Pad: (Pad("x", "y", 1, 2), (3, 8, 2)),
     Add: (Add(("x", "x"), "y"), (3, 5, 2)),
@@ -39,12 +44,18 @@ OPS: dict[type[Op], tuple[Op, tuple[int, ...]]] = {
 PLACES = [("input", -1), ("input", LARGEST), ("output", -1), ("output", LARGEST)]
 CLAMP = [("output_zero_point", 128), ("output_minimum", -129), ("output_maximum", 128), ("output_maximum", -128)]
 BOUNDS: dict[type[Op], list[tuple[str, int]]] = {
+    Conv2D: [
+        *PLACES, ("scratch", -4), ("scratch", 2), ("scratch", LARGEST - 3), ("output_time", 30),
+        ("output_time", LARGEST), ("output_frequency", 30), ("output_frequency", LARGEST), ("output_channels", 200),
+        ("output_channels", LARGEST), ("step_time", 200), ("step_time", -1), ("step_time", LARGEST),
+        ("step_frequency", 70), ("step_frequency", -1), ("step_frequency", LARGEST), ("runs", 20), ("runs", LARGEST),
+        ("run_bytes", 200), ("run_bytes", LARGEST), ("run_step", 200), ("run_step", -1), ("run_step", LARGEST),
+    ],
     DepthwiseConv2D: [
-        *PLACES, ("output_time", 3), ("output_time", LARGEST), ("output_frequency", 6), ("output_frequency", LARGEST),
-        ("channels", 8), ("channels", LARGEST), ("step_time", 30), ("step_time", -1), ("step_time", LARGEST),
-        ("step_frequency", 8), ("step_frequency", -1), ("step_frequency", LARGEST), ("kernel_time", 4),
-        ("kernel_time", LARGEST), ("kernel_frequency", 6), ("kernel_frequency", LARGEST), ("kernel_step", -1),
-        ("kernel_step", 30), ("kernel_step", LARGEST),
+        *PLACES, ("scratch", -4), ("scratch", 2), ("scratch", LARGEST - 3), ("output_time", 30),
+        ("output_time", LARGEST), ("output_frequency", 60), ("output_frequency", LARGEST), ("channels", 120),
+        ("channels", LARGEST), ("step_time", 120), ("step_time", -1), ("step_time", LARGEST), ("step_frequency", 60),
+        ("step_frequency", -1), ("step_frequency", LARGEST),
     ],
     Pad: [
         *PLACES, ("rows", 5), ("rows", LARGEST), ("row_bytes", 21), ("row_bytes", LARGEST), ("before_bytes", -1),
@@ -61,8 +72,13 @@ BOUNDS: dict[type[Op], list[tuple[str, int]]] = {
     ],
 }  # fmt: skip
 BOUNDS[AveragePool2D] = BOUNDS[MaxPool2D]
+PACKED = [("weight_bits", 5), ("weight_bits", 0), ("plain", 2), ("plain", -1), ("plain", 1)]
 VALUES: dict[type[Op], list[tuple[str, int]]] = {
-    DepthwiseConv2D: CLAMP,
+    Conv2D: [
+        *CLAMP, *PACKED, ("weight_bits", 4), ("rows", 1), ("rows", 3), ("row_inputs", 4), ("row_inputs", 7),
+        ("row_inputs", 12),
+    ],
+    DepthwiseConv2D: [*CLAMP, *PACKED],
     Pad: [("zero_point", 128), ("zero_point", -129)],
     Add: [
         *CLAMP, ("first_zero_point", 128), ("second_zero_point", -129),
@@ -71,7 +87,8 @@ VALUES: dict[type[Op], list[tuple[str, int]]] = {
     ],
 }  # fmt: skip
 COUNTS: dict[type[Op], list[str]] = {
-    DepthwiseConv2D: ["output_time", "output_frequency", "channels", "kernel_time", "kernel_frequency"],
+    Conv2D: ["output_time", "output_frequency", "output_channels", "runs", "run_bytes"],
+    DepthwiseConv2D: ["output_time", "output_frequency", "channels"],
     Pad: ["rows", "row_bytes"],
     Add: ["rows", "repeats", "values"],
     MaxPool2D: ["output_time", "output_frequency", "channels", "window_time", "window_frequency", "row_bytes"],
@@ -82,7 +99,7 @@ COUNTS[AveragePool2D] = COUNTS[MaxPool2D]
 def small_graph(kind: type[Op]) -> QuantGraph:
     op, shape = OPS[kind]
     tensors = (Tensor("features", (3, 10), Q), Tensor("x", (3, 5, 2), Q), Tensor("y", shape, Quant(4.0, -3)))
-    if kind not in (Add, DepthwiseConv2D):
+    if kind not in (Add, Conv2D, DepthwiseConv2D):
         tensors = (*tensors[:2], Tensor("y", shape, Q))
     return QuantGraph(tensors, (Reshape("features", "x"), op), (), "features", "y")
 
@@ -116,10 +133,14 @@ def test_a_broken_struct_is_refused(kind: type[Op]) -> None:
     cases = [(name, value, lib.KWS_GRAPH_BOUNDS) for name, value in BOUNDS[kind]]
     cases += [(name, value, lib.KWS_GRAPH_VALUES) for name, value in VALUES.get(kind, [])]
     cases += [(name, value, lib.KWS_GRAPH_INCOMPLETE) for name in COUNTS[kind] for value in (0, -1)]
-    if kind is DepthwiseConv2D:
-        pointers = ("weights", "bias", "multipliers", "shifts")
+    if kind in (Conv2D, DepthwiseConv2D):
+        checked.fields.plain = 0
+        pointers = ("weights", "bias", "multipliers", "right_shifts")
         cases += [(name, checked.ffi.NULL, lib.KWS_GRAPH_INCOMPLETE) for name in pointers]
-    if kind in (DepthwiseConv2D, Add):
+    if kind is DepthwiseConv2D:
+        cases += [("offsets", checked.ffi.NULL, lib.KWS_GRAPH_INCOMPLETE)]
+        cases += [(name, value, lib.KWS_GRAPH_INCOMPLETE) for name, value in (("odd", -1), ("odd", 2), ("pairs", -1))]
+    if kind in (Conv2D, DepthwiseConv2D, Add):
         checked.fields.output_minimum = -127  # so that a maximum of -128 is below it
     assert checked.code() == lib.KWS_GRAPH_OK
     found = {(name, value): checked.code_with(name, value) for name, value, _ in cases}
@@ -129,9 +150,55 @@ def test_a_broken_struct_is_refused(kind: type[Op]) -> None:
 
 def test_a_depthwise_multiplier_out_of_range_is_refused() -> None:
     checked = Checked(DepthwiseConv2D)
-    for shift, code in ((30, checked.lib.KWS_GRAPH_OK), (31, checked.lib.KWS_GRAPH_VALUES)):
+    checked.fields.plain = 0
+    for shift, code in ((-30, checked.lib.KWS_GRAPH_OK), (-31, checked.lib.KWS_GRAPH_VALUES)):
         shifts = checked.ffi.new("int8_t[]", [0, shift])
-        assert checked.code_with("shifts", shifts) == code
+        assert checked.code_with("right_shifts", shifts) == code
+
+
+@pytest.mark.parametrize("kind", [Conv2D, DepthwiseConv2D])
+def test_plain_promises_multipliers_shifts_and_no_clamp(kind: type[Op]) -> None:
+    checked = Checked(kind)
+    channels = 3 if kind is Conv2D else 2
+    fields, ok, refused = checked.fields, checked.lib.KWS_GRAPH_OK, checked.lib.KWS_GRAPH_VALUES
+    multipliers = checked.ffi.new("int32_t[]", [1 << 30] * channels)
+    shifts = checked.ffi.new("int8_t[]", [2] * channels)
+    fields.multipliers, fields.right_shifts, fields.plain = multipliers, shifts, 1
+    assert checked.code() == ok
+    for array, wrong in ((multipliers, (1 << 30) - 1), (shifts, 1)):
+        kept, array[channels - 1] = array[channels - 1], wrong
+        assert checked.code() == refused
+        array[channels - 1] = kept
+    assert checked.code_with("output_maximum", 126) == refused
+    assert checked.code() == ok
+
+
+@pytest.mark.parametrize("kind", [Conv2D, DepthwiseConv2D])
+def test_weights_that_no_word_can_be_read_from_are_refused(kind: type[Op]) -> None:
+    checked = Checked(kind)
+    shifted = checked.ffi.cast(
+        checked.ffi.typeof(checked.fields.weights), checked.ffi.cast("char *", checked.fields.weights) + 2
+    )
+    assert checked.code_with("weights", shifted) == checked.lib.KWS_GRAPH_VALUES
+
+
+def test_offsets_of_a_depthwise_kernel_stay_in_the_arena_and_end() -> None:
+    checked = Checked(DepthwiseConv2D)
+    right = [checked.fields.offsets[index] for index in range(6)]
+    assert right == [0, 2, 10, 12, -1, -1]
+    for index, value in ((0, -1), (3, 1000), (2, LARGEST), (4, 0)):
+        offsets = checked.ffi.new("int32_t[]", [*right[:index], value, *right[index + 1 :]])
+        assert checked.code_with("offsets", offsets) == checked.lib.KWS_GRAPH_BOUNDS
+
+
+def test_a_depthwise_kernel_too_long_for_four_bits_is_refused() -> None:
+    checked = Checked(DepthwiseConv2D)
+    checked.graph.arena_bytes = LARGEST
+    checked.fields.weight_bits = 4
+    for pairs, code in ((255, checked.lib.KWS_GRAPH_OK), (256, checked.lib.KWS_GRAPH_VALUES)):
+        offsets = checked.ffi.new("int32_t[]", [0] * (2 * pairs) + [-1, -1])
+        checked.fields.pairs = pairs
+        assert checked.code_with("offsets", offsets) == code
 
 
 def test_a_window_whose_sum_overflows_is_refused_for_the_mean_alone() -> None:

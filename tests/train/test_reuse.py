@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from kws.data.dataset import Batch
-from kws.train.reuse import GROUP, batches, heard_again
+from kws.frontend import FrontendConfig
+from kws.train.reuse import GAIN_CONTROLLED, GROUP, batches, heard_again
 
 
 def batch(number: int, clips: int = 6) -> Batch:
@@ -74,3 +75,32 @@ def test_noise_is_laid_under_half_of_the_clips_between_6_and_30_db_down() -> Non
     # the clip's own level counts its silent quarter, 1.2 dB
     assert 5.0 < min(noisy) < 9.0
     assert 28.0 < max(noisy) < 33.0
+
+
+MICRO = FrontendConfig.presets()["micro"]
+
+
+def test_gain_controlled_features_move_less_and_stay_silent_where_they_are() -> None:
+    """PCAN takes a lasting level away; a band that the noise reduction left empty is empty at every level."""
+    positives = dataclasses.replace(batch(0), kinds=("positive",) * 6)
+    positives.features[:, 5:9] = 0
+    again = heard_again(positives, (1, 2), MICRO)
+    change = again.float() - positives.features.float()
+    assert not again[:, 5:9].any()
+    full = heard_again(positives, (1, 2)).float() - positives.features.float()
+    share = change[:, 0].abs().mean() / full[:, 0].abs().mean()
+    assert float(share) == pytest.approx(GAIN_CONTROLLED * MICRO.units_per_octave, rel=0.02)
+
+
+def test_noise_under_gain_controlled_features_adds_energy() -> None:
+    features = torch.full((2, 20, 40), 20 * 512, dtype=torch.int16)
+    features[0, 5:10] = 0
+    found = []
+    for seed in range(100):
+        again = heard_again(Batch(features, torch.zeros(2, 1, 4), ("positive", "speech")), (seed, 1), MICRO).double()
+        octaves = again / 512.0 / MICRO.units_per_octave
+        found.append(10.0 * np.log10(2.0) * float(octaves[0, 0].mean() - octaves[0, 7].mean()))
+    noisy = [decibels for decibels in found if decibels < 40.0]
+    assert 0.3 < len(noisy) / len(found) < 0.7
+    assert 5.0 < min(noisy) < 11.0
+    assert 26.0 < max(noisy) < 33.0

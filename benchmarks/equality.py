@@ -1,0 +1,79 @@
+"""Minutes of audio through every engine, for every model family: python benchmarks/equality.py [FAMILY ...]
+
+Each family of `kws models` is built with random weights, calibrated on the audio that exports are proved with, and
+quantized to eight and to four bits. Graph, C on this machine, C on each emulated processor, TFLite Micro, LiteRT,
+tflite-runtime and ONNX Runtime then hear the same minutes; the table says how many values differ and by how much. An
+engine that must be equal and is not ends it with status 1.
+"""
+
+import argparse
+import sys
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from firmware_export import verify
+from firmware_export.probe import probe_audio
+from firmware_export.simulate.graph import SimulatedEngine
+from firmware_export.simulate.targets import TARGETS
+from kws import frontend
+from kws.compress.calibrate import quantized_input
+from kws.compress.quantize import quantize_model
+from kws.config import load
+from kws.errors import KwsError
+from kws.frontend import FrontendConfig
+from kws.graph.arithmetic import quantize_features
+from kws.graph.ir import QuantGraph, WeightBits
+from kws.models.configs import ModelConfig
+from kws.models.registry import BUILDERS, build
+
+CALIBRATION_FRAMES = 3000
+LABELS = 3
+BITS: tuple[WeightBits, ...] = (8, 4)
+
+
+def graphs(family: str, lfbe: NDArray[np.int16]) -> Iterator[tuple[WeightBits, QuantGraph]]:
+    """Yield the family's graph, of random weights, for each number of bits."""
+    model = build(load(ModelConfig, {"name": family}), lfbe.shape[1], LABELS, torch.Generator().manual_seed(0)).eval()
+    features = quantized_input(torch.from_numpy(lfbe[None, :CALIBRATION_FRAMES])).numpy()
+    for bits in BITS:
+        yield bits, quantize_model(model, features, bits)
+
+
+def engines(graph: QuantGraph) -> list[verify.Candidate]:
+    """Return every engine that an export is held to, and each emulated processor."""
+    emulated = [
+        verify.Candidate(f"C on {name}", lambda name=name: SimulatedEngine(graph, name))  # type: ignore[misc]
+        for name in TARGETS
+        if name != "host"
+    ]
+    return [*verify.candidates(graph), *emulated]
+
+
+def main() -> None:
+    """Print a table for each family and number of bits."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("families", nargs="*", metavar="FAMILY", help="one of kws models [default: all]")
+    parser.add_argument("--minutes", type=float, default=10.0)
+    options = parser.parse_args()
+    unknown = sorted(set(options.families) - set(BUILDERS))
+    if unknown:
+        parser.error(f"{unknown[0]!r} is no family; those are {', '.join(BUILDERS)}")
+    lfbe = frontend.compute(probe_audio(60.0 * options.minutes), FrontendConfig())
+    failed = False
+    for family in options.families or BUILDERS:
+        for bits, graph in graphs(family, lfbe):
+            features = quantize_features(lfbe, graph.tensor(graph.input).quant)
+            print(f"\n{family}, {bits} bits, {len(lfbe):,} frames", flush=True)
+            try:
+                print(verify.verify(graph, features, engines(graph)).table(), flush=True)
+            except KwsError as error:
+                failed = True
+                print(f"DIFFERS: {error}", flush=True)
+    sys.exit(failed)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,203 @@
+#include "kws_selftest.h"
+
+#include <string.h>
+
+#include "kws_golden.h"
+
+#define SECOND 16000u
+#define HOP 160u
+
+/* Detections that are compared of one call: those of one step, and some more for calls of many steps. */
+#define CAPACITY (KWS_MODEL_PHRASES + 3)
+
+typedef struct {
+    kws_t *kws;
+    uint32_t at;      /* samples fed */
+    int32_t detected; /* detections seen */
+} run_t;
+
+static int fail(kws_selftest_result_t *result, const char *what, uint32_t where, int32_t got, int32_t expected)
+{
+    result->what = what;
+    result->where = where;
+    result->got = got;
+    result->expected = expected;
+    return 1;
+}
+
+/* The step that was just made, against the golden one. */
+static int check_step(const kws_t *kws, kws_selftest_result_t *result)
+{
+    const uint32_t step = kws_steps(kws) - 1u;
+    uint32_t i;
+    if (step >= GOLDEN_STEPS) {
+        return fail(result, "steps", step, (int32_t)step, (int32_t)GOLDEN_STEPS);
+    }
+    for (i = 0; i < GOLDEN_LABELS; ++i) {
+        const int8_t expected = golden_logits[step * GOLDEN_LABELS + i];
+        if (kws_logits(kws)[i] != expected) {
+            return fail(result, "logit of step", step, kws_logits(kws)[i], expected);
+        }
+    }
+    for (i = 0; i < GOLDEN_PHRASES; ++i) {
+        const uint16_t expected = golden_scores[step * GOLDEN_PHRASES + i];
+        if (kws_score(kws, (int32_t)i) != expected) {
+            return fail(result, "score of step", step, kws_score(kws, (int32_t)i), expected);
+        }
+    }
+    return 0;
+}
+
+static int check_detection(const kws_detection_t *found, int32_t index, kws_selftest_result_t *result)
+{
+    const golden_detection_t *expected = &golden_detections[index];
+    const uint32_t where = (uint32_t)index;
+    if (found->step != expected->step || found->sample != expected->sample) {
+        return fail(result, "step of detection", where, (int32_t)found->step, (int32_t)expected->step);
+    }
+    if (found->phrase != expected->phrase) {
+        return fail(result, "phrase of detection", where, found->phrase, expected->phrase);
+    }
+    if (found->score != expected->score) {
+        return fail(result, "score of detection", where, found->score, expected->score);
+    }
+    return 0;
+}
+
+/* Feeds at most `count` golden samples and checks what comes of them. */
+static int feed(run_t *run, uint32_t count, kws_selftest_result_t *result)
+{
+    kws_detection_t detections[CAPACITY];
+    const uint32_t before = kws_steps(run->kws);
+    const uint32_t left = GOLDEN_SAMPLES - run->at;
+    const uint32_t taken = count < left ? count : left;
+    const int32_t made = kws_feed(run->kws, golden_samples + run->at, taken, detections, CAPACITY);
+    int32_t i;
+    if (made < 0 || made > (int32_t)GOLDEN_DETECTIONS - run->detected) {
+        return fail(result, "detections", run->at, run->detected + made, (int32_t)GOLDEN_DETECTIONS);
+    }
+    for (i = 0; i < made && i < CAPACITY; ++i) {
+        if (check_detection(&detections[i], run->detected + i, result) != 0) {
+            return 1;
+        }
+    }
+    run->detected += made;
+    run->at += taken;
+    return kws_steps(run->kws) != before ? check_step(run->kws, result) : 0;
+}
+
+static int check_end(const run_t *run, kws_selftest_result_t *result)
+{
+    const uint32_t steps = kws_steps(run->kws);
+    if (steps != GOLDEN_STEPS) {
+        return fail(result, "steps at the end", steps, (int32_t)steps, (int32_t)GOLDEN_STEPS);
+    }
+    if (run->detected != (int32_t)GOLDEN_DETECTIONS) {
+        return fail(result, "detections at the end", steps, run->detected, (int32_t)GOLDEN_DETECTIONS);
+    }
+    return 0;
+}
+
+static void start(run_t *run)
+{
+    kws_reset(run->kws);
+    run->at = 0;
+    run->detected = 0;
+}
+
+/* Chunks from 0 to `largest` samples. */
+static int run_chunks(run_t *run, uint32_t largest, kws_selftest_result_t *result)
+{
+    uint32_t random = 12345u + largest;
+    start(run);
+    while (run->at < GOLDEN_SAMPLES) {
+        random = random * 1664525u + 1013904223u;
+        if (feed(run, (random >> 16) % (largest + 1u), result) != 0) {
+            return 1;
+        }
+    }
+    return check_end(run, result);
+}
+
+/* Two detectors, one a second behind the other, their calls interleaved. */
+static int run_side_by_side(run_t *first, run_t *second, kws_selftest_result_t *result)
+{
+    uint32_t at;
+    start(first);
+    start(second);
+    for (at = 0; at < GOLDEN_SAMPLES + SECOND; at += HOP) {
+        if (feed(first, HOP, result) != 0 || (at >= SECOND && feed(second, HOP, result) != 0)) {
+            return 1;
+        }
+    }
+    return check_end(first, result) != 0 || check_end(second, result) != 0;
+}
+
+/* Are model.c and kws_golden.h of one export, and is the model's memory what kws_model.h says? */
+static int check_model(kws_selftest_result_t *result)
+{
+    static const char golden_hash[] = GOLDEN_MODEL_HASH;
+    const size_t bytes = kws_memory_bytes(&kws_model);
+    uint32_t i;
+    for (i = 0; i < sizeof golden_hash; ++i) {
+        if (kws_model.model_hash[i] != golden_hash[i]) {
+            return fail(result, "model_hash of model.c", i, kws_model.model_hash[i], golden_hash[i]);
+        }
+    }
+    if (bytes != KWS_MODEL_MEMORY_BYTES) {
+        return fail(result, "kws_memory_bytes", 0, (int32_t)bytes, KWS_MODEL_MEMORY_BYTES);
+    }
+    return 0;
+}
+
+static int set_up(run_t *run, void *memory, kws_selftest_result_t *result)
+{
+    const int32_t error = kws_init(&run->kws, &kws_model, memory, KWS_SELFTEST_MEMORY_BYTES / 2);
+    uint32_t i;
+    if (error != KWS_OK) {
+        return fail(result, "kws_init", 0, error, KWS_OK);
+    }
+    for (i = 0; i < GOLDEN_PHRASES; ++i) {
+        if (kws_set_threshold(run->kws, (int32_t)i, golden_thresholds[i]) != KWS_OK) {
+            return fail(result, "kws_set_threshold", i, KWS_ERROR_ARGUMENT, KWS_OK);
+        }
+    }
+    return 0;
+}
+
+static int run_all(uint8_t *memory, kws_selftest_result_t *result)
+{
+    static const uint32_t largest[] = {HOP, 1u, 997u, 4096u, GOLDEN_SAMPLES};
+    const size_t half = KWS_SELFTEST_MEMORY_BYTES / 2;
+    run_t first;
+    run_t second;
+    size_t i;
+    memset(memory, 0xa5, half); /* what lies in the memory before must not matter */
+    memset(memory + half, 0x5a, half);
+    if (check_model(result) != 0 || set_up(&first, memory, result) != 0 ||
+        set_up(&second, memory + half, result) != 0) {
+        return 1;
+    }
+    for (i = 0; i < sizeof largest / sizeof largest[0]; ++i) {
+        if (run_chunks(&first, largest[i], result) != 0) {
+            return 1;
+        }
+    }
+    return run_side_by_side(&first, &second, result);
+}
+
+int32_t kws_selftest(void *memory, size_t bytes, kws_selftest_result_t *result)
+{
+    kws_selftest_result_t unseen;
+    kws_selftest_result_t *told = result != NULL ? result : &unseen;
+    told->what = NULL;
+    told->where = 0;
+    told->got = 0;
+    told->expected = 0;
+    told->steps = GOLDEN_STEPS;
+    told->detections = GOLDEN_DETECTIONS;
+    if (memory == NULL || bytes < KWS_SELFTEST_MEMORY_BYTES) {
+        return fail(told, "memory", 0, (int32_t)bytes, KWS_SELFTEST_MEMORY_BYTES);
+    }
+    return run_all((uint8_t *)memory, told);
+}

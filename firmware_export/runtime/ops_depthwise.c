@@ -1,0 +1,223 @@
+/* Depthwise convolutions: two kernel positions and four channels at a time. kws/graph/layout.py says how the weights
+ * lie, and why. */
+#include <stddef.h>
+
+#include "dsp.h"
+#include "ops_kernels.h"
+#include "ops_scale.h"
+
+/* Pairs of kernel positions: up to so many the sums of 4-bit weights times 4096 fit 32 bits. */
+#define KWS_LARGEST_PAIRS 255
+
+/* What this file does of an operator: with KWS_DSP the rest alone. */
+#ifdef KWS_DSP
+#define REST SMALL
+#else
+#define REST
+#endif
+
+/* ---- sums ----------------------------------------------------------------------------------------------------- */
+
+/* A weight of 4 bits: the low half of a byte, or the high one. */
+static inline int32_t nibble(int8_t byte, int32_t high)
+{
+    return high ? (byte - (byte & 15)) / 16 : ((byte & 15) ^ 8) - 8;
+}
+
+/* The products of what lies at x with the weights of a group at w are added to sums[0 .. channels - 1], at most four. */
+static inline void add_nibbles(const kws_depthwise_conv2d_t *conv, const int8_t *x, const int8_t *w, int32_t channels,
+                               int32_t *sums)
+{
+    int32_t pair;
+    int32_t c;
+    if (conv->odd) {
+        for (c = 0; c < channels; ++c) {
+            sums[c] += x[c] * nibble(w[c / 2], c & 1);
+        }
+        w += 4;
+    }
+    for (pair = 0; pair < conv->pairs; ++pair) {
+        const int8_t *one = x + conv->offsets[2 * pair];
+        const int8_t *other = x + conv->offsets[2 * pair + 1];
+        for (c = 0; c < channels; ++c) {
+            sums[c] += one[c] * nibble(w[c / 2], c & 1) + other[c] * nibble(w[c / 2 + 2], c & 1);
+        }
+        w += 4;
+    }
+}
+
+static inline void add_bytes(const kws_depthwise_conv2d_t *conv, const int8_t *x, const int8_t *w, int32_t channels,
+                             int32_t *sums)
+{
+    int32_t pair;
+    int32_t c;
+    if (conv->odd) {
+        for (c = 0; c < channels; ++c) {
+            sums[c] += (int16_t)x[c] * (int16_t)w[c];
+        }
+        w += 4;
+    }
+    for (pair = 0; pair < conv->pairs; ++pair) {
+        const int8_t *one = x + conv->offsets[2 * pair];
+        const int8_t *other = x + conv->offsets[2 * pair + 1];
+        for (c = 0; c < channels; ++c) {
+            const int32_t at = (c & 1) + 2 * (c & 2);
+            sums[c] += (int16_t)one[c] * (int16_t)w[at] + (int16_t)other[c] * (int16_t)w[at + 2];
+        }
+        w += 8;
+    }
+}
+
+/* What is left over: channels beside groups of four, and with KWS_DSP operators whose outputs are not plain. */
+SMALL static NOT_INLINE void add_few(const kws_depthwise_conv2d_t *conv, const int8_t *x, const int8_t *w, int32_t channels,
+                          int32_t *sums)
+{
+    if (conv->weight_bits == 4) {
+        add_nibbles(conv, x, w, channels, sums);
+    } else {
+        add_bytes(conv, x, w, channels, sums);
+    }
+}
+
+#ifdef KWS_DSP
+
+static void add_channels(const kws_depthwise_conv2d_t *conv, const int8_t *x, const int8_t *w, int32_t channels,
+                         int32_t *sums)
+{
+    add_few(conv, x, w, channels, sums);
+}
+
+#else
+
+/* Four channels: so many and so fixed that a vector register serves them. */
+KWS_VECTORISED static void add_four_bytes(const kws_depthwise_conv2d_t *conv, const int8_t *x, const int8_t *w,
+                                          int32_t *restrict sums)
+{
+    int32_t four[4] = {sums[0], sums[1], sums[2], sums[3]};
+    int32_t c;
+    add_bytes(conv, x, w, 4, four);
+    for (c = 0; c < 4; ++c) {
+        sums[c] = four[c];
+    }
+}
+
+KWS_VECTORISED static void add_four_nibbles(const kws_depthwise_conv2d_t *conv, const int8_t *x, const int8_t *w,
+                                            int32_t *restrict sums)
+{
+    int32_t four[4] = {sums[0], sums[1], sums[2], sums[3]};
+    int32_t c;
+    add_nibbles(conv, x, w, 4, four);
+    for (c = 0; c < 4; ++c) {
+        sums[c] = four[c];
+    }
+}
+
+static void add_channels(const kws_depthwise_conv2d_t *conv, const int8_t *x, const int8_t *w, int32_t channels,
+                         int32_t *sums)
+{
+    if (channels < 4) {
+        add_few(conv, x, w, channels, sums);
+    } else if (conv->weight_bits == 4) {
+        add_four_nibbles(conv, x, w, sums);
+    } else {
+        add_four_bytes(conv, x, w, sums);
+    }
+}
+
+#endif
+
+/* ---- the operator --------------------------------------------------------------------------------------------- */
+
+/* The channels from `first` on. */
+REST static void depthwise_position(const kws_depthwise_conv2d_t *conv, int32_t first, const int8_t *x, int8_t *y)
+{
+    const scaling_t scaling = {conv->multipliers,    conv->right_shifts,   conv->output_zero_point,
+                               conv->output_minimum, conv->output_maximum, conv->plain};
+    const int32_t group_bytes = 4 * conv->odd + conv->weight_bits * conv->pairs;
+    const int8_t *w = conv->weights + (ptrdiff_t)(first / 4) * group_bytes;
+    int32_t c;
+    for (; first < conv->channels; first += 4) {
+        const int32_t channels = conv->channels - first < 4 ? conv->channels - first : 4;
+        int32_t sums[4] = {0, 0, 0, 0};
+        for (c = 0; c < channels; ++c) {
+            sums[c] = conv->bias[first + c];
+        }
+        add_channels(conv, x + first, w, channels, sums);
+        for (c = 0; c < channels; ++c) {
+            y[first + c] = scale_any(&scaling, first + c, sums[c]);
+        }
+        w += group_bytes;
+    }
+}
+
+REST void kws_run_depthwise_conv2d(const kws_depthwise_conv2d_t *conv, int8_t *arena)
+{
+#ifdef KWS_DSP
+    const int32_t first = kws_run_depthwise_groups(conv, arena);
+#else
+    const int32_t first = 0;
+#endif
+    int8_t *y = arena + conv->output;
+    int32_t time;
+    int32_t frequency;
+    if (first == conv->channels) {
+        return;
+    }
+    for (time = 0; time < conv->output_time; ++time) {
+        const int8_t *x = arena + conv->input + (ptrdiff_t)time * conv->step_time;
+        for (frequency = 0; frequency < conv->output_frequency; ++frequency) {
+            depthwise_position(conv, first, x, y);
+            x += conv->step_frequency;
+            y += conv->channels;
+        }
+    }
+}
+
+/* ---- the check ------------------------------------------------------------------------------------------------ */
+
+SMALL static int32_t check_bounds(const kws_graph_t *graph, const kws_depthwise_conv2d_t *conv)
+{
+    /* Products of two int32 are below 2^62; the first test keeps the sums of them below 2^63. */
+    const int64_t columns = (int64_t)conv->output_time * conv->output_frequency;
+    int64_t last;
+    const int64_t words = columns < KWS_MANY_POSITIONS ? conv->channels
+                                                       : 12 + 2 * (int64_t)conv->odd + 4 * (int64_t)conv->pairs;
+    int32_t i;
+    if (conv->step_time < 0 || conv->step_frequency < 0 || columns > graph->arena_bytes) {
+        return KWS_GRAPH_BOUNDS;
+    }
+    last = (int64_t)(conv->output_time - 1) * conv->step_time +
+           (int64_t)(conv->output_frequency - 1) * conv->step_frequency + conv->channels;
+    if (!inside(graph, conv->input, last) || (conv->scratch & 3) != 0 ||
+        !inside(graph, conv->scratch, 4 * words)) {
+        return KWS_GRAPH_BOUNDS;
+    }
+    for (i = 0; i < 2 * conv->pairs; ++i) {
+        if (conv->offsets[i] < 0 || !inside(graph, conv->input, last + conv->offsets[i])) {
+            return KWS_GRAPH_BOUNDS;
+        }
+    }
+    return conv->offsets[2 * conv->pairs] < 0 && inside(graph, conv->output, columns * conv->channels)
+               ? KWS_GRAPH_OK
+               : KWS_GRAPH_BOUNDS;
+}
+
+SMALL int32_t kws_check_depthwise_conv2d(const kws_graph_t *graph, const kws_depthwise_conv2d_t *conv)
+{
+    if (conv->output_time < 1 || conv->output_frequency < 1 || conv->channels < 1 || conv->pairs < 0 ||
+        conv->odd < 0 || conv->odd > 1 || conv->odd + conv->pairs < 1 || !conv->offsets || !conv->weights || !conv->bias || !conv->multipliers || !conv->right_shifts) {
+        return KWS_GRAPH_INCOMPLETE;
+    }
+    if (!is_output(conv->output_zero_point, conv->output_minimum, conv->output_maximum) ||
+        (conv->weight_bits != 8 && (conv->weight_bits != 4 || conv->pairs > KWS_LARGEST_PAIRS)) ||
+        !is_aligned(conv->weights)) {
+        return KWS_GRAPH_VALUES;
+    }
+    if (check_bounds(graph, conv) != KWS_GRAPH_OK) {
+        return KWS_GRAPH_BOUNDS;
+    }
+    return are_scales(conv->multipliers, conv->right_shifts, conv->channels, conv->plain, conv->output_minimum,
+                      conv->output_maximum)
+               ? KWS_GRAPH_OK
+               : KWS_GRAPH_VALUES;
+}

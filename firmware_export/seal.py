@@ -1,0 +1,54 @@
+"""The SHA-256 that an exported file holds of itself: a damaged file is refused before a native runtime reads it.
+
+Runtimes trust the offsets in a file and may end the process at a wrong one. The seal is a string among the file's own
+metadata, so the file stays what its format says; it is found by its first letters, without parsing what may be damaged.
+"""
+
+import hashlib
+
+from kws.errors import KwsError
+
+KEY = "kws.file_sha256"
+"""The metadata entry that holds the seal."""
+
+_MARK = b"kws-file-sha256:"
+_DIGITS = 64
+
+BLANK = (_MARK + b"0" * _DIGITS).decode()
+"""What a writer stores under ``KEY`` before ``seal``."""
+
+
+def seal(content: bytes) -> bytes:
+    """Return the file with the digits of its one seal set; a seal that it has is replaced.
+
+    Raises:
+        ValueError: the content has no seal, or several.
+
+    >>> check(seal(b"any file " + BLANK.encode()), "any")
+    """
+    if content.count(_MARK) != 1:
+        raise ValueError(f"the content has {content.count(_MARK)} seals; write it with one")
+    place = content.index(_MARK) + len(_MARK)
+    return content[:place] + _digest(content, place) + content[place + _DIGITS :]
+
+
+def check(content: bytes, where: str) -> None:
+    """Refuse what is not, byte for byte, a file that was sealed; ``where`` names it.
+
+    Raises:
+        KwsError: the file has no seal, or another content than was sealed.
+
+    >>> check(b"any file", "any.tflite")
+    Traceback (most recent call last):
+    kws.errors.KwsError: any.tflite: is no file of kws export, or cut short; export it again with kws export
+    """
+    place = content.find(_MARK) + len(_MARK)
+    if place < len(_MARK) or len(content) < place + _DIGITS:
+        raise KwsError(f"{where}: is no file of kws export, or cut short; export it again with kws export")
+    if content[place : place + _DIGITS] != _digest(content, place):
+        raise KwsError(f"{where}: the content does not fit its SHA-256; copy the file again or export it again")
+
+
+def _digest(content: bytes, place: int) -> bytes:
+    blanked = content[:place] + b"0" * _DIGITS + content[place + _DIGITS :]
+    return hashlib.sha256(blanked).hexdigest().encode()

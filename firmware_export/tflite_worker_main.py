@@ -1,0 +1,63 @@
+"""A program for an interpreter with tflite-runtime: a .tflite's steps from standard input to standard output.
+
+It needs numpy and tflite-runtime alone and runs on Python 3.8, so nothing of kws is imported. Standard input: a line of
+JSON {"bytes", "initial"}, the model, then commands of 8 bytes, the number of steps to take (0: start a new stream),
+with int8 features behind; ``initial`` fills the inputs behind the features, which each step's outputs behind the logits
+replace. Standard output: a line of JSON {"input", "output"} (shapes), then the int8 logits of every command.
+"""
+
+import importlib
+import json
+import struct
+import sys
+from typing import Any
+
+import numpy as np
+
+
+def main() -> None:
+    """Serve until standard input ends."""
+    package = importlib.import_module("tflite_runtime.interpreter")
+    head = json.loads(sys.stdin.buffer.readline())
+    content = sys.stdin.buffer.read(head["bytes"])
+
+    def started() -> Any:
+        interpreter = package.Interpreter(
+            model_content=content, num_threads=1, experimental_op_resolver_type=package.OpResolverType.BUILTIN_REF
+        )
+        interpreter.allocate_tensors()
+        given = interpreter.get_input_details()
+        states = [np.full(d["shape"], value, np.int8) for d, value in zip(given[1:], head["initial"])]  # noqa: B905
+        return interpreter, given, interpreter.get_output_details(), states
+
+    interpreter, given, made, states = started()
+    shapes = {"input": given[0]["shape"].tolist(), "output": made[0]["shape"].tolist()}
+    reply(json.dumps(shapes).encode() + b"\n")
+    while True:
+        command = sys.stdin.buffer.read(8)
+        if len(command) < 8:
+            return
+        (steps,) = struct.unpack("<Q", command)
+        if steps == 0:
+            interpreter, given, made, states = started()
+            continue
+        size = int(np.prod(shapes["input"]))
+        features = np.frombuffer(sys.stdin.buffer.read(steps * size), np.int8).reshape(steps, *shapes["input"])
+        logits = []
+        for step in features:
+            for detail, value in zip(given, [step, *states]):  # noqa: B905
+                interpreter.set_tensor(detail["index"], value)
+            interpreter.invoke()
+            first, *states = (interpreter.get_tensor(detail["index"]) for detail in made)
+            logits.append(first.tobytes())
+        reply(b"".join(logits))
+
+
+def reply(content: bytes) -> None:
+    """Write and flush."""
+    sys.stdout.buffer.write(content)
+    sys.stdout.buffer.flush()
+
+
+if __name__ == "__main__":
+    main()

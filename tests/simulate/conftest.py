@@ -1,0 +1,40 @@
+"""Graphs and models for the emulated processors: the random ones of the tests of the graph, and a small detector."""
+
+import importlib.util
+from collections.abc import Callable
+from pathlib import Path
+
+import hypothesis.strategies as st
+import pytest
+
+from firmware_export.simulate.targets import TARGETS
+from kws.detect import DetectorConfig
+from kws.frontend.config import FrontendConfig
+from kws.graph.ir import QuantGraph
+from kws.model_file import KwsModel
+
+
+@pytest.fixture(scope="session")
+def random_graphs() -> st.SearchStrategy[QuantGraph]:
+    """Small random graphs of every operator with extreme scales and zero points."""
+    spec = importlib.util.spec_from_file_location("graph_conftest", Path(__file__).parents[1] / "graph" / "conftest.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    strategy: st.SearchStrategy[QuantGraph] = st.composite(module.draw_graph)()
+    return strategy
+
+
+@pytest.fixture(scope="session")
+def model(small_graph: Callable[[int, int], QuantGraph]) -> KwsModel:
+    """A detector of two phrases that takes two frames a step; its weights mean nothing."""
+    detector = DetectorConfig(("hey kws", "stop"), ("filler", "hey", "kws", "stop"), ((1, 2), (3,)), 7, 20, 300)
+    return KwsModel(small_graph(4, 2), FrontendConfig(), detector, (20_000, 15_000), recipe={"seed": 1})
+
+
+@pytest.fixture(params=TARGETS)
+def target(request: pytest.FixtureRequest) -> str:
+    """Every emulated processor in turn."""
+    name: str = request.param
+    return name
