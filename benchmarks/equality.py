@@ -9,6 +9,7 @@ engine that must be equal and is not ends it with status 1.
 import argparse
 import sys
 from collections.abc import Iterator
+from functools import partial
 
 import numpy as np
 import torch
@@ -45,9 +46,7 @@ def graphs(family: str, lfbe: NDArray[np.int16]) -> Iterator[tuple[WeightBits, Q
 def engines(graph: QuantGraph) -> list[verify.Candidate]:
     """Return every engine that an export is held to, and each emulated processor."""
     emulated = [
-        verify.Candidate(f"C on {name}", lambda name=name: SimulatedEngine(graph, name))  # type: ignore[misc]
-        for name in TARGETS
-        if name != "host"
+        verify.Candidate(f"C on {name}", partial(SimulatedEngine, graph, name)) for name in TARGETS if name != "host"
     ]
     return [*verify.candidates(graph), *emulated]
 
