@@ -12,6 +12,8 @@
 /* What this file does of an operator: with KWS_DSP the rest alone. */
 #ifdef KWS_DSP
 #define REST SMALL
+#undef KWS_VECTORISED
+#define KWS_VECTORISED SMALL NOT_INLINE
 #else
 #define REST
 #endif
@@ -24,7 +26,10 @@ static inline int32_t nibble(int8_t byte, int32_t high)
     return high ? (byte - (byte & 15)) / 16 : ((byte & 15) ^ 8) - 8;
 }
 
-/* The products of what lies at x with the weights of a group at w are added to sums[0 .. channels - 1], at most four. */
+/* Channels whose sums are held before they are scaled. */
+#define KWS_HELD 16
+
+/* The products of what lies at x with a group of weights at w are added to sums[0 .. channels - 1], at most four. */
 static inline void add_nibbles(const kws_depthwise_conv2d_t *conv, const int8_t *x, const int8_t *w, int32_t channels,
                                int32_t *sums)
 {
@@ -68,85 +73,66 @@ static inline void add_bytes(const kws_depthwise_conv2d_t *conv, const int8_t *x
     }
 }
 
-/* What is left over: channels beside groups of four, and with KWS_DSP operators whose outputs are not plain. */
-SMALL static NOT_INLINE void add_few(const kws_depthwise_conv2d_t *conv, const int8_t *x, const int8_t *w, int32_t channels,
-                          int32_t *sums)
+/* The same for groups of four, of which the last one may have fewer channels, and a function for each width of
+ * weights; a group's sums are so many and so fixed that a vector register serves them. */
+KWS_VECTORISED static void add_groups_of_bytes(const kws_depthwise_conv2d_t *conv, const int8_t *x, const int8_t *w,
+                                               int32_t channels, int32_t *restrict sums)
 {
-    if (conv->weight_bits == 4) {
-        add_nibbles(conv, x, w, channels, sums);
-    } else {
-        add_bytes(conv, x, w, channels, sums);
-    }
-}
-
-#ifdef KWS_DSP
-
-static void add_channels(const kws_depthwise_conv2d_t *conv, const int8_t *x, const int8_t *w, int32_t channels,
-                         int32_t *sums)
-{
-    add_few(conv, x, w, channels, sums);
-}
-
-#else
-
-/* Four channels: so many and so fixed that a vector register serves them. */
-KWS_VECTORISED static void add_four_bytes(const kws_depthwise_conv2d_t *conv, const int8_t *x, const int8_t *w,
-                                          int32_t *restrict sums)
-{
-    int32_t four[4] = {sums[0], sums[1], sums[2], sums[3]};
+    const int32_t group_bytes = 4 * conv->odd + 8 * conv->pairs;
     int32_t c;
-    add_bytes(conv, x, w, 4, four);
-    for (c = 0; c < 4; ++c) {
-        sums[c] = four[c];
+    for (; channels >= 4; channels -= 4) {
+        int32_t four[4] = {sums[0], sums[1], sums[2], sums[3]};
+        add_bytes(conv, x, w, 4, four);
+        for (c = 0; c < 4; ++c) {
+            sums[c] = four[c];
+        }
+        x += 4;
+        w += group_bytes;
+        sums += 4;
     }
+    add_bytes(conv, x, w, channels, sums);
 }
 
-KWS_VECTORISED static void add_four_nibbles(const kws_depthwise_conv2d_t *conv, const int8_t *x, const int8_t *w,
-                                            int32_t *restrict sums)
+KWS_VECTORISED static void add_groups_of_nibbles(const kws_depthwise_conv2d_t *conv, const int8_t *x, const int8_t *w,
+                                                 int32_t channels, int32_t *restrict sums)
 {
-    int32_t four[4] = {sums[0], sums[1], sums[2], sums[3]};
+    const int32_t group_bytes = 4 * conv->odd + 4 * conv->pairs;
     int32_t c;
-    add_nibbles(conv, x, w, 4, four);
-    for (c = 0; c < 4; ++c) {
-        sums[c] = four[c];
+    for (; channels >= 4; channels -= 4) {
+        int32_t four[4] = {sums[0], sums[1], sums[2], sums[3]};
+        add_nibbles(conv, x, w, 4, four);
+        for (c = 0; c < 4; ++c) {
+            sums[c] = four[c];
+        }
+        x += 4;
+        w += group_bytes;
+        sums += 4;
     }
+    add_nibbles(conv, x, w, channels, sums);
 }
-
-static void add_channels(const kws_depthwise_conv2d_t *conv, const int8_t *x, const int8_t *w, int32_t channels,
-                         int32_t *sums)
-{
-    if (channels < 4) {
-        add_few(conv, x, w, channels, sums);
-    } else if (conv->weight_bits == 4) {
-        add_four_nibbles(conv, x, w, sums);
-    } else {
-        add_four_bytes(conv, x, w, sums);
-    }
-}
-
-#endif
 
 /* ---- the operator --------------------------------------------------------------------------------------------- */
 
 /* The channels from `first` on. */
 REST static void depthwise_position(const kws_depthwise_conv2d_t *conv, int32_t first, const int8_t *x, int8_t *y)
 {
-    const scaling_t scaling = {conv->multipliers,    conv->right_shifts,   conv->output_zero_point,
-                               conv->output_minimum, conv->output_maximum, conv->plain};
     const int32_t group_bytes = 4 * conv->odd + conv->weight_bits * conv->pairs;
-    const int8_t *w = conv->weights + (ptrdiff_t)(first / 4) * group_bytes;
-    int32_t c;
-    for (; first < conv->channels; first += 4) {
-        const int32_t channels = conv->channels - first < 4 ? conv->channels - first : 4;
-        int32_t sums[4] = {0, 0, 0, 0};
+    for (; first < conv->channels; first += KWS_HELD) {
+        const scaling_t scaling = {conv->multipliers + first, conv->right_shifts + first, conv->output_zero_point,
+                                   conv->output_minimum,      conv->output_maximum,       conv->plain};
+        const int8_t *w = conv->weights + (ptrdiff_t)(first / 4) * group_bytes;
+        const int32_t channels = conv->channels - first < KWS_HELD ? conv->channels - first : KWS_HELD;
+        int32_t sums[KWS_HELD];
+        int32_t c;
         for (c = 0; c < channels; ++c) {
             sums[c] = conv->bias[first + c];
         }
-        add_channels(conv, x + first, w, channels, sums);
-        for (c = 0; c < channels; ++c) {
-            y[first + c] = scale_any(&scaling, first + c, sums[c]);
+        if (conv->weight_bits == 4) {
+            add_groups_of_nibbles(conv, x + first, w, channels, sums);
+        } else {
+            add_groups_of_bytes(conv, x + first, w, channels, sums);
         }
-        w += group_bytes;
+        kws_scale_channels(&scaling, channels, sums, y + first);
     }
 }
 
@@ -205,7 +191,8 @@ SMALL static int32_t check_bounds(const kws_graph_t *graph, const kws_depthwise_
 SMALL int32_t kws_check_depthwise_conv2d(const kws_graph_t *graph, const kws_depthwise_conv2d_t *conv)
 {
     if (conv->output_time < 1 || conv->output_frequency < 1 || conv->channels < 1 || conv->pairs < 0 ||
-        conv->odd < 0 || conv->odd > 1 || conv->odd + conv->pairs < 1 || !conv->offsets || !conv->weights || !conv->bias || !conv->multipliers || !conv->right_shifts) {
+        conv->odd < 0 || conv->odd > 1 || conv->odd + conv->pairs < 1 || !conv->offsets || !conv->weights ||
+        !conv->bias || !conv->multipliers || !conv->right_shifts) {
         return KWS_GRAPH_INCOMPLETE;
     }
     if (!is_output(conv->output_zero_point, conv->output_minimum, conv->output_maximum) ||

@@ -8,7 +8,7 @@
 
 /* The inner loops are written out: compilers keep some of so many values in memory. They begin with the offsets of the
  * first pair of positions in `one` and `other` and end at the offset below 0. What four channels have at one position
- * and at the other is brought together, two channels in a word, widened, and multiplied by weights in the same order. */
+ * and at the other is brought together, two channels in a word, widened, and multiplied by weights in that order. */
 #define JOIN_POSITIONS                         \
     "1:\n"                                     \
     "ldr %[one], [%[x], %[one]]\n"             \

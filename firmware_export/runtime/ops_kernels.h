@@ -93,6 +93,15 @@ static inline int is_aligned(const void *constants)
 void kws_run_conv2d(const kws_conv2d_t *conv, int8_t *arena);
 int32_t kws_check_conv2d(const kws_graph_t *graph, const kws_conv2d_t *conv);
 
+/* ops_dot.c: sums = base [two or four a row] + the products of `count` inputs with the first `count` weights of each
+ * row, of 8-bit weights (pairs) or 4-bit ones (quads). Inputs come in groups of four, bytes 0, 2, 1, 3 of a word; sums and
+ * base are filled up to a multiple of four. */
+#define KWS_INPUTS 4
+void kws_dot_pairs(const int16_t *inputs, int32_t count, const int16_t *weights, int32_t row_inputs, int32_t rows,
+                   const int32_t *base, int32_t *sums);
+void kws_dot_quads(const int16_t *inputs, int32_t count, const int16_t *weights, int32_t row_inputs, int32_t rows,
+                   const int32_t *base, int32_t *sums);
+
 /* ops_depthwise.c */
 void kws_run_depthwise_conv2d(const kws_depthwise_conv2d_t *conv, int8_t *arena);
 

@@ -28,17 +28,35 @@ static void scale_plain_groups(const scaling_t *scaling, int32_t groups, const i
 
 #endif
 
+/* The channels first .. channels - 1, without a branch: so a PC's vector registers serve it. */
+KWS_VECTORISED static void scale_rest(const scaling_t *scaling, int32_t first, int32_t channels,
+                                      const int32_t *restrict sums, int8_t *restrict y)
+{
+    const int32_t *multipliers = scaling->multipliers;
+    const int8_t *right_shifts = scaling->right_shifts;
+    const int32_t zero_point = scaling->zero_point;
+    const int32_t minimum = scaling->minimum;
+    const int32_t maximum = scaling->maximum;
+    int32_t c;
+    ROLLED
+    for (c = first; c < channels; ++c) {
+        const int32_t right = right_shifts[c] > 0 ? right_shifts[c] : 0;
+        const int32_t left = right - right_shifts[c];
+        const int32_t high = high_multiply((int32_t)((uint32_t)sums[c] << left), multipliers[c]);
+        y[c] = clamp(divide_by_power_of_two(high, right) + zero_point, minimum, maximum);
+    }
+}
+
 void kws_scale_channels(const scaling_t *scaling, int32_t channels, const int32_t *sums, int8_t *y)
 {
-    int32_t c = 0;
+    int32_t first = 0;
 #ifdef KWS_DSP
     if (scaling->plain) {
         scale_plain_groups(scaling, channels / 4, sums, y);
-        c = channels & ~3;
+        first = channels & ~3;
     }
 #endif
-    ROLLED
-    for (; c < channels; ++c) {
-        y[c] = scale_any(scaling, c, sums[c]);
+    if (first < channels) {
+        scale_rest(scaling, first, channels, sums, y);
     }
 }

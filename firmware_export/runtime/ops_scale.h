@@ -15,18 +15,11 @@ typedef struct {
     int32_t plain;
 } scaling_t;
 
-/* One output of any kind. */
-static inline int8_t scale_any(const scaling_t *scaling, int32_t channel, int32_t sum)
-{
-    const int32_t scaled = requantize(sum, scaling->multipliers[channel], -scaling->right_shifts[channel]);
-    return clamp(scaled + scaling->zero_point, scaling->minimum, scaling->maximum);
-}
-
 #ifdef KWS_DSP
 
-/* The same for a right shift of 2 .. 31 and no clamp but int8's, in a quarter of the instructions. Twice the multiplier,
- * taken as a signed number, is 2^32 too low, which the sum itself makes good; with 1 off where it is negative, ties up
- * come to ties away from zero; and a right shift is a multiplication by a power of two, too. */
+/* One output, for a right shift of 2 .. 31 and no clamp but int8's, in a quarter of the instructions of others. Twice
+ * the multiplier, taken as a signed number, is 2^32 too low, which the sum itself makes good; with 1 off where it is
+ * negative, ties up come to ties away from zero; and a right shift is a multiplication by a power of two, too. */
 static inline int8_t scale_prepared(int32_t sum, int32_t twice_multiplier, int32_t power, int32_t zero_point)
 {
     const int32_t high = multiply_high(sum, twice_multiplier, sum);
