@@ -27,6 +27,7 @@ def main() -> None:
         )
         interpreter.allocate_tensors()
         given = interpreter.get_input_details()
+        # B905 here and below: this runs in whatever Python tflite-runtime has, and zip is not strict before 3.10.
         states = [np.full(d["shape"], value, np.int8) for d, value in zip(given[1:], head["initial"])]  # noqa: B905
         return interpreter, given, interpreter.get_output_details(), states
 
