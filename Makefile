@@ -5,18 +5,20 @@ PHRASE ?= computer
 ARGS ?=
 TEST ?=
 SECONDS ?= 60
+GRAPHS ?= 1000
 
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 TORCH := $(shell sed -n 's/^torch==//p' constraints.txt)
 SOURCES := pyproject.toml setup.py constraints.txt kws/_runtime_build.py $(wildcard firmware_export/runtime/*.[ch])
 
-.PHONY: help demo test check fuzz format bench clean
+.PHONY: help demo test check random-graphs fuzz format bench clean
 help:
 	@echo "make demo                      a detector for 'computer' from text alone, in about 15 minutes"
 	@echo "make demo PHRASE='hey marvin'  the same for another phrase (ARGS='--seed 1 ...' goes to kws quickstart)"
 	@echo "make test                      all tests (TEST='-k frontend' for some)"
 	@echo "make check                     ruff, format check, mypy strict"
+	@echo "make random-graphs             1,000 random graphs (GRAPHS=1000) on every engine and emulated processor"
 	@echo "make fuzz SECONDS=600          fuzzes the C runtime and the .kws loader, each target so long"
 	@echo "make bench                     the side-by-side benchmarks"
 
@@ -30,6 +32,10 @@ check: $(VENV)/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+random-graphs: $(VENV)/.dev
+	KWS_RANDOM_GRAPHS=$(GRAPHS) $(BIN)/python -m pytest -n 2 tests/graph/test_engines_agree.py tests/simulate/test_graph.py \
+	  tests/export/test_tflite.py tests/export/test_onnx_writer.py -k "random_graphs_give or any_small_graph or any_chunks"
 
 # With CC=clang (LLVM's, with its compiler-rt) libFuzzer drives, else tests/fuzz/driver.c.
 fuzz: $(VENV)/.dev

@@ -3,7 +3,8 @@
 Each family of `kws models` is built with random weights, calibrated on the audio that exports are proved with, and
 quantized to eight and to four bits. Graph, C on this machine, C on each emulated processor, TFLite Micro, LiteRT,
 tflite-runtime and ONNX Runtime then hear the same minutes; the table says how many values differ and by how much. An
-engine that must be equal and is not ends it with status 1.
+engine that must be equal and is not ends it with status 1. An emulated processor takes from seconds (wren) to half an
+hour (cnn) for ten minutes of audio: --emulated-minutes gives the emulators the first minutes alone.
 """
 
 import argparse
@@ -43,10 +44,13 @@ def graphs(family: str, lfbe: NDArray[np.int16]) -> Iterator[tuple[WeightBits, Q
         yield bits, quantize_model(model, features, bits)
 
 
-def engines(graph: QuantGraph) -> list[verify.Candidate]:
-    """Return every engine that an export is held to, and each emulated processor."""
+def engines(graph: QuantGraph, emulated_frames: int) -> list[verify.Candidate]:
+    """Return every engine that an export is held to, and each emulated processor, which takes so many frames."""
+    steps = emulated_frames // graph.tensor(graph.input).shape[0]
     emulated = [
-        verify.Candidate(f"C on {name}", partial(SimulatedEngine, graph, name)) for name in TARGETS if name != "host"
+        verify.Candidate(f"C on {name}", partial(SimulatedEngine, graph, name), steps)
+        for name in TARGETS
+        if name != "host"
     ]
     return [*verify.candidates(graph), *emulated]
 
@@ -56,18 +60,21 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("families", nargs="*", metavar="FAMILY", help="one of kws models [default: all]")
     parser.add_argument("--minutes", type=float, default=10.0)
+    parser.add_argument("--emulated-minutes", type=float, help="of them, for the emulated processors [default: all]")
     options = parser.parse_args()
     unknown = sorted(set(options.families) - set(BUILDERS))
     if unknown:
         parser.error(f"{unknown[0]!r} is no family; those are {', '.join(BUILDERS)}")
     lfbe = frontend.compute(probe_audio(60.0 * options.minutes), FrontendConfig())
+    emulated_minutes = options.minutes if options.emulated_minutes is None else options.emulated_minutes
+    emulated_frames = min(round(emulated_minutes * 60_000 / FrontendConfig().hop_ms), len(lfbe))
     failed = False
     for family in options.families or BUILDERS:
         for bits, graph in graphs(family, lfbe):
             features = quantize_features(lfbe, graph.tensor(graph.input).quant)
             print(f"\n{family}, {bits} bits, {len(lfbe):,} frames", flush=True)
             try:
-                print(verify.verify(graph, features, engines(graph)).table(), flush=True)
+                print(verify.verify(graph, features, engines(graph, emulated_frames)).table(), flush=True)
             except KwsError as error:
                 failed = True
                 print(f"DIFFERS: {error}", flush=True)

@@ -1,6 +1,7 @@
 """The .onnx: sound by onnx's own checker, the graph's numbers in integers, and but for float rounding in QDQ form."""
 
 import json
+import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -22,6 +23,7 @@ from kws.graph.ir import Concat, Conv2D, Quant, QuantGraph, State, Tensor
 from kws.graph.packing import pack_int4
 
 Maker = Callable[..., QuantGraph]
+GRAPHS = int(os.environ.get("KWS_RANDOM_GRAPHS", "120"))  # `make random-graphs` draws more
 
 
 @pytest.fixture
@@ -79,7 +81,7 @@ def test_scales_and_zero_points_are_scalars(residual_like: Maker) -> None:
     assert all(dims[name] == () for node in per_tensor for name in node.input[1:])
 
 
-@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
+@settings(max_examples=GRAPHS, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
 @given(data=st.data())
 def test_any_small_graph_is_equal_in_the_integer_form(
     random_graphs: st.SearchStrategy[QuantGraph], data: st.DataObject

@@ -1,5 +1,6 @@
 """The .tflite: what stands in the file, and that the runtimes give the graph's numbers from it."""
 
+import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -24,6 +25,7 @@ from kws.graph.ir import Concat, Conv2D, DepthwiseConv2D, Quant, QuantGraph, Res
 Maker = Callable[..., QuantGraph]
 Graphs = st.SearchStrategy[QuantGraph]
 DATA = st.data()
+GRAPHS = int(os.environ.get("KWS_RANDOM_GRAPHS", "120"))  # `make random-graphs` draws more
 
 
 @pytest.fixture
@@ -114,7 +116,7 @@ def test_equal_graphs_give_equal_bytes(deepkws_like: Maker) -> None:
     assert first == second != other
 
 
-@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
+@settings(max_examples=GRAPHS, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
 @given(data=DATA)
 def test_any_small_graph_is_equal_on_tflite_micro_and_litert(random_graphs: Graphs, data: st.DataObject) -> None:
     """Of weights of eight and of four bits, the state in the file's variables or the caller's hands."""

@@ -1,5 +1,6 @@
 """The C runtime against the interpreter: compiled into Python, and as a program under the sanitizers."""
 
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -20,11 +21,12 @@ from kws.graph.records import Record, Records, records
 RUNTIME = Path(__file__).parents[2] / "firmware_export" / "runtime"
 SOURCES = sorted(RUNTIME.glob("ops*.c"))
 COMPILER = shutil.which("gcc") or shutil.which("cc") or ""
+GRAPHS = int(os.environ.get("KWS_RANDOM_GRAPHS", "400"))  # `make random-graphs` draws more
 STRICT = ["-std=c99", "-pedantic", "-Wall", "-Wextra", "-Wconversion", "-Wshadow", "-Werror", f"-I{RUNTIME}"]
 
 
 @pytest.mark.skipif(not runtime.available(), reason=runtime.reason() or "built")
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=GRAPHS, deadline=None)
 @given(data=st.data(), seed=st.integers(0, 2**32 - 1), cut=st.integers(0, 8))
 def test_c_equals_the_interpreter_in_any_chunks(
     graphs: st.SearchStrategy[QuantGraph], data: st.DataObject, seed: int, cut: int

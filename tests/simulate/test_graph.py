@@ -1,5 +1,6 @@
 """A graph on an emulated processor: the graph's numbers, and counts that an independent one confirms."""
 
+import os
 from collections.abc import Callable
 from functools import cache
 
@@ -11,14 +12,15 @@ from hypothesis import strategies as st
 
 from firmware_export.simulate.graph import SimulatedEngine, runtime_machine
 from firmware_export.simulate.machine import FLASH, RAM, Machine, SimulationError
-from firmware_export.simulate.targets import TARGETS
+from firmware_export.simulate.targets import TARGETS, Target
 from kws.engine import GraphEngine
 from kws.errors import KwsError
 from kws.graph.arithmetic import requantize
 from kws.graph.ir import QuantGraph
 
 MakeGraph = Callable[[int, int], QuantGraph]
-QUICK = settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+GRAPHS = int(os.environ.get("KWS_RANDOM_GRAPHS", "25"))  # `make random-graphs` draws more
+QUICK = settings(max_examples=GRAPHS, deadline=None, suppress_health_check=list(HealthCheck))
 
 
 @cache
@@ -40,6 +42,34 @@ def test_random_graphs_give_the_graphs_numbers(
     graph = data.draw(random_graphs)
     features = noise(graph, 12)
     assert np.array_equal(SimulatedEngine(graph, target).run(features), GraphEngine(graph).run(features))
+
+
+class Portable(Target):
+    """A processor whose firmware is built without the instructions of dsp.h."""
+
+    @property
+    def flags(self) -> tuple[str, ...]:
+        return (*super().flags, "-DKWS_NO_DSP")
+
+
+@pytest.mark.parametrize("name", ["cortex-m4", "cortex-m33"])
+@given(data=st.data())
+@QUICK
+def test_without_dsp_instructions_the_numbers_are_the_same(
+    name: str, random_graphs: st.SearchStrategy[QuantGraph], data: st.DataObject
+) -> None:
+    graph, portable = data.draw(random_graphs), Portable(**vars(TARGETS[name]))
+    features = noise(graph, 12)
+    assert np.array_equal(SimulatedEngine(graph, portable).run(features), GraphEngine(graph).run(features))
+
+
+def test_without_dsp_instructions_more_are_needed(small_graph: MakeGraph) -> None:
+    """So the define does something: the build is another one."""
+    graph = small_graph(3, 1)
+    features = noise(graph, 5)
+    fast, portable = TARGETS["cortex-m4"], Portable(**vars(TARGETS["cortex-m4"]))
+    counts = [SimulatedEngine(graph, target).count(features)[1].instructions for target in (fast, portable)]
+    assert counts[0] < counts[1]
 
 
 def test_it_is_an_engine(target: str, small_graph: MakeGraph) -> None:
