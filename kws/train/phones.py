@@ -36,7 +36,7 @@ from kws.train.distributed import Ranks
 from kws.train.recognizer import EFFORT, Labelled, align_speech
 from kws.train.streams import Domain
 
-VERSION = 1
+VERSION = 2
 """Raised when the same recipe and recordings would give other phones or pieces."""
 MAIN_ACCENTS = ("en-us", "en-gb")
 MAIN_SHARE = 0.6

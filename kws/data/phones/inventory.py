@@ -19,7 +19,8 @@ ALIKE: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(("I", "I2", "I#"), ("I",)),
     **dict.fromkeys(("i", "i:"), ("i:",)),
     **dict.fromkeys(("3", "3:"), ("3:",)),
-    **dict.fromkeys(("t", "t#", "t2", "?"), ("t",)),
+    **dict.fromkeys(("t", "t2", "?"), ("t",)),
+    **dict.fromkeys(("d", "t#"), ("d",)),  # Americans flap both: "latter" and "ladder"
     **dict.fromkeys(("0", "O2", "A:"), ("A:",)),
     **dict.fromkeys(("O", "O:"), ("O:",)),
     **dict.fromkeys(("a", "aa"), ("a",)),

@@ -10,7 +10,7 @@ US = "gmw/en-US"
 
 @pytest.mark.parametrize(
     ("mnemonic", "phones"),
-    [("'A@", ("A:", "r")), (",a#", ("@",)), ("t#", ("t",)), ("dZ", ("dZ",)), ("_:", ()), ("_", ()), ("'0", ("A:",))],
+    [("'A@", ("A:", "r")), (",a#", ("@",)), ("t#", ("d",)), ("dZ", ("dZ",)), ("_:", ()), ("_", ()), ("'0", ("A:",))],
 )
 def test_what_sounds_alike_is_one_phone_whatever_its_stress(mnemonic: str, phones: tuple[str, ...]) -> None:
     assert merged(mnemonic) == phones
@@ -36,5 +36,5 @@ def test_the_phones_of_texts_are_found_and_rare_ones_are_not(monkeypatch: pytest
 def test_a_text_is_its_words_phones() -> None:
     few = Inventory(("", "k", "a", "t"))
     assert few.words(["cat attack", "oh", "cat"], US) == [[[1, 2, 3], [3, 2, 1]], [], [[1, 2, 3]]]
-    assert few.can_say(["k", "'a", "t#"])
+    assert few.can_say(["k", "'a", "t2"])
     assert not few.can_say(["k", "aI", "t"])
