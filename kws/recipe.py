@@ -62,12 +62,14 @@ class DataConfig:
     """A further manifest to learn from: its path, and the labels to take from it (none named: all).
 
     ``positives = false``: everything but the recordings of the phrases themselves; they are neither learned from nor
-    chosen by.
+    chosen by. ``other_words = false``: no recordings of other words said alone, ``neg_word`` and every label that is no
+    phrase of this recipe; from text alone, how they were recorded would tell them from the phrase.
     """
 
     manifest: str
     labels: tuple[str, ...] = ()
     positives: bool = True
+    other_words: bool = True
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,8 @@ COLUMNS = (*REQUIRED, "text", "words")
 SPLITS = ("train", "dev", "test")
 NEAR_PHRASE = "neg_phrase"
 SPEECH = "neg_speech"
-RESERVED = frozenset({NEAR_PHRASE, SPEECH, "neg_word", "noise", "music", "rir", "array"})
+WORD = "neg_word"
+RESERVED = frozenset({NEAR_PHRASE, SPEECH, WORD, "noise", "music", "rir", "array"})
 """Labels with a meaning of their own; a phrase never gets one of them as its slug."""
 
 

@@ -42,10 +42,14 @@ def read_domains(recipe: Recipe, manifests: Sequence[Path]) -> list[Domain]:
 
 def taken(recipe: Recipe, entry: DataConfig, clips: Sequence[Clip]) -> tuple[Clip, ...]:
     """Return those of a manifest's clips that the recipe's entry wants, whatever their split."""
-    left_out = () if entry.positives else [label for phrase in recipe.wake_phrases for label in positive_labels(phrase)]
-    return tuple(
-        clip for clip in clips if (not entry.labels or clip.label in entry.labels) and clip.label not in left_out
-    )
+    own = {label for phrase in recipe.wake_phrases for label in positive_labels(phrase)}
+
+    def wanted(label: str) -> bool:
+        if label in own:
+            return entry.positives
+        return entry.other_words or (label in manifest.RESERVED and label != manifest.WORD)
+
+    return tuple(clip for clip in clips if (not entry.labels or clip.label in entry.labels) and wanted(clip.label))
 
 
 def read_transcripts(recipe: Recipe, manifests: Sequence[Path]) -> transcripts.Transcripts:

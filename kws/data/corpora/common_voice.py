@@ -9,7 +9,7 @@ from pathlib import Path
 
 from kws.data.corpora.adapter import Adapter, Found, Options, Skips, hint, read_table, require_folder
 from kws.data.corpora.splits import by_name
-from kws.data.manifest import SPEECH, SPLITS
+from kws.data.manifest import SPEECH, SPLITS, WORD
 from kws.errors import KwsError
 
 COLUMNS = ("client_id", "path", "sentence")
@@ -37,7 +37,7 @@ def scan(folder: Path, options: Options, skips: Skips) -> list[Found]:
         if not sentence:
             skips.add(path, "it has no sentence, so nobody knows what is said")
             continue
-        label = SPEECH if len(sentence.split()) > 1 else "neg_word"
+        label = SPEECH if len(sentence.split()) > 1 else WORD
         speaker = f"common_voice:{row['client_id'][:SPEAKER_DIGITS]}" if row["client_id"] else ""
         found.append(Found(path, split, label, LICENCE, speaker, sentence, durations.get(path.name)))
     return found

@@ -17,7 +17,7 @@ from kws.data.corpora.adapter import (
     sound_files,
 )
 from kws.data.corpora.splits import by_name
-from kws.data.manifest import slug
+from kws.data.manifest import WORD, slug
 from kws.errors import KwsError
 
 LISTS = {"dev": "validation_list.txt", "test": "testing_list.txt"}
@@ -45,7 +45,7 @@ def scan(folder: Path, options: Options, skips: Skips) -> list[Found]:
         if not mark:
             skips.add(path, "its name has no _nohash_, which the speaker stands before")
             continue
-        label, text = ("neg_word", "") if word == UNKNOWN_WORDS else (slug(word), word)
+        label, text = (WORD, "") if word == UNKNOWN_WORDS else (slug(word), word)
         split = listed.get(place.as_posix(), "train")
         found.append(Found(path, split, label, LICENCE, f"speech_commands:{speaker}", text))
     if not found:
