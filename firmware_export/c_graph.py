@@ -40,6 +40,6 @@ def _fields(record: Record) -> dict[str, str | int]:
 
 
 def _shape(record: Record, name: str, value: NDArray[np.generic]) -> tuple[int, ...]:
-    """Return the shape that ops.h gives an array: a convolution's weights have rows, the others are flat."""
+    """Return the shape that kws_ops.h gives an array: a convolution's weights have rows, the others are flat."""
     rows = record.fields.get("rows") if name == "weights" else None
     return (rows, value.size // rows) if isinstance(rows, int) else value.shape

@@ -10,7 +10,7 @@ from pathlib import Path
 from cffi import FFI
 
 RUNTIME = Path("firmware_export/runtime")
-HEADERS = ("lfbe.h", "ops.h", "detector.h", "kws.h")
+HEADERS = ("kws_lfbe.h", "kws_ops.h", "kws_detector.h", "kws.h")
 
 
 def declarations(header: Path) -> str:

@@ -1,15 +1,15 @@
-#include "detector.h"
+#include "kws_detector.h"
 
 #include <string.h>
 
-#include "compiler.h"
+#include "kws_compiler.h"
 
 static uint32_t keywords_of(const kws_detector_config_t *config)
 {
     return config->labels - 1u;
 }
 
-SMALL int kws_detector_check(const kws_detector_config_t *config)
+KWS_SMALL int kws_detector_check(const kws_detector_config_t *config)
 {
     const uint8_t *keyword = config->keywords;
     uint32_t phrase;
@@ -43,7 +43,7 @@ size_t kws_detector_memory_bytes(const kws_detector_config_t *config)
     return (bytes + 3u) & ~(size_t)3u;
 }
 
-SMALL void kws_detector_init(kws_detector_t *detector, const kws_detector_config_t *config, void *memory)
+KWS_SMALL void kws_detector_init(kws_detector_t *detector, const kws_detector_config_t *config, void *memory)
 {
     const size_t keywords = keywords_of(config);
     detector->config = config;
@@ -59,7 +59,7 @@ SMALL void kws_detector_init(kws_detector_t *detector, const kws_detector_config
     kws_detector_reset(detector);
 }
 
-SMALL void kws_detector_reset(kws_detector_t *detector)
+KWS_SMALL void kws_detector_reset(kws_detector_t *detector)
 {
     /* zeros stand for what lies before the start: they add nothing to a sum and never are the maximum */
     memset(detector->sums, 0, (size_t)((uint8_t *)detector->thresholds - (uint8_t *)detector->sums));
@@ -76,7 +76,7 @@ static uint32_t multiply_q15(uint32_t a, uint32_t b)
 }
 
 /* The largest Q15 value whose power is at most the product, by bisection: its bits from the highest down. */
-SMALL static uint32_t root_q15(uint32_t product, uint32_t count)
+KWS_SMALL static uint32_t root_q15(uint32_t product, uint32_t count)
 {
     uint32_t root = 0;
     uint32_t bit;
@@ -98,7 +98,7 @@ SMALL static uint32_t root_q15(uint32_t product, uint32_t count)
 }
 
 /* The geometric mean of the maxima of `count` labels: the root of their truncated product. */
-SMALL static uint32_t confidence_q15(const uint16_t *maxima, const uint8_t *keywords, uint32_t count)
+KWS_SMALL static uint32_t confidence_q15(const uint16_t *maxima, const uint8_t *keywords, uint32_t count)
 {
     uint32_t product = (uint32_t)KWS_SCORE_ONE * KWS_SCORE_ONE;
     uint32_t i;
@@ -112,8 +112,8 @@ SMALL static uint32_t confidence_q15(const uint16_t *maxima, const uint8_t *keyw
 }
 
 /* A smoothed posterior takes the place of the oldest one; returns the ring's new maximum. */
-SMALL static uint16_t replace_and_maximum(uint16_t *ring, uint32_t rows, uint32_t stride, uint32_t at, uint16_t value,
-                                    uint16_t maximum)
+KWS_SMALL static uint16_t replace_and_maximum(uint16_t *ring, uint32_t rows, uint32_t stride, uint32_t at,
+                                              uint16_t value, uint16_t maximum)
 {
     const uint16_t left = ring[at * stride];
     uint32_t row;
@@ -139,7 +139,7 @@ static uint32_t next_row(uint32_t at, uint32_t size)
 }
 
 /* The logits' softmax goes into both rings: posteriors, then their means, and the maxima of those. */
-SMALL static void take_logits(kws_detector_t *detector, const int8_t *logits)
+KWS_SMALL static void take_logits(kws_detector_t *detector, const int8_t *logits)
 {
     const kws_detector_config_t *config = detector->config;
     const uint32_t keywords = keywords_of(config);
@@ -172,7 +172,7 @@ SMALL static void take_logits(kws_detector_t *detector, const int8_t *logits)
     detector->max_at = (uint16_t)next_row(detector->max_at, config->max_frames);
 }
 
-SMALL void kws_detector_update(kws_detector_t *detector, const int8_t *logits)
+KWS_SMALL void kws_detector_update(kws_detector_t *detector, const int8_t *logits)
 {
     const kws_detector_config_t *config = detector->config;
     const uint8_t *keywords = config->keywords;
@@ -185,7 +185,7 @@ SMALL void kws_detector_update(kws_detector_t *detector, const int8_t *logits)
     }
 }
 
-SMALL int kws_detector_decide(kws_detector_t *detector, uint32_t phrase)
+KWS_SMALL int kws_detector_decide(kws_detector_t *detector, uint32_t phrase)
 {
     if (detector->refractory_left[phrase] > 0) {
         --detector->refractory_left[phrase];

@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-#include "compiler.h"
+#include "kws_compiler.h"
 
 /* The caller's memory: this struct in its first KWS_STATE_BYTES, then features, logits, arena, detector and frontend,
  * each aligned to 8 bytes. The room for the struct is the same on every machine, so the total is, too. */
@@ -50,7 +50,7 @@ static size_t needed_bytes(const kws_model_t *model)
            aligned(kws_detector_memory_bytes(model->detector)) + aligned(kws_lfbe_memory_bytes(model->frontend));
 }
 
-SMALL static int is_whole(const kws_model_t *model)
+KWS_SMALL static int is_whole(const kws_model_t *model)
 {
     return model->phrases != NULL && model->frontend != NULL && model->graph != NULL && model->detector != NULL &&
            kws_graph_check(model->graph) == KWS_GRAPH_OK && kws_lfbe_check(model->frontend) &&
@@ -78,7 +78,7 @@ static int32_t check(const kws_model_t *model, const void *memory, size_t bytes)
     return bytes < needed_bytes(model) ? KWS_ERROR_MEMORY : KWS_OK;
 }
 
-SMALL int32_t kws_init(kws_t **kws, const kws_model_t *model, void *memory, size_t bytes)
+KWS_SMALL int32_t kws_init(kws_t **kws, const kws_model_t *model, void *memory, size_t bytes)
 {
     const int32_t error = check(model, memory, bytes);
     uint8_t *place = (uint8_t *)memory;
@@ -182,7 +182,7 @@ int32_t kws_feed(kws_t *kws, const int16_t *samples, size_t count, kws_detection
     return made;
 }
 
-SMALL int32_t kws_set_threshold(kws_t *kws, int32_t phrase, int32_t threshold)
+KWS_SMALL int32_t kws_set_threshold(kws_t *kws, int32_t phrase, int32_t threshold)
 {
     int32_t each;
     if (kws == NULL || phrase < KWS_EVERY_PHRASE || phrase >= kws->model->detector->phrases || threshold < 0 ||

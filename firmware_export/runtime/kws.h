@@ -39,9 +39,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "detector.h"
-#include "lfbe.h"
-#include "ops.h"
+#include "kws_detector.h"
+#include "kws_lfbe.h"
+#include "kws_ops.h"
 
 #ifdef __cplusplus
 extern "C" {

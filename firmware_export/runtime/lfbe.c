@@ -1,9 +1,9 @@
-/* The frontend's stream: carries the samples that still belong to a window to come. See lfbe.h. */
-#include "lfbe.h"
+/* The frontend's stream: carries the samples that still belong to a window to come. See kws_lfbe.h. */
+#include "kws_lfbe.h"
 
 #include <string.h>
 
-#include "lfbe_frame.h"
+#include "kws_lfbe_frame.h"
 
 /* Room for one window, and on a host for as many hops more as there are lanes. */
 static size_t held_capacity(const kws_lfbe_tables_t *tables) {

@@ -1,16 +1,16 @@
 /* Do the tables of the frontend fit together? What a damaged or mismatched model.c would get wrong. */
-#include "compiler.h"
-#include "lfbe.h"
+#include "kws_compiler.h"
+#include "kws_lfbe.h"
 
 /* Bits of energy that are the scale: more would take a logarithm out of range. */
 #define LARGEST_ENERGY_BITS 64u
 
-SMALL static int has_arrays(const kws_lfbe_tables_t *tables) {
+KWS_SMALL static int has_arrays(const kws_lfbe_tables_t *tables) {
   return tables->window != NULL && tables->twiddles != NULL && tables->split != NULL && tables->order != NULL &&
          tables->mel_edges != NULL && tables->mel_weights != NULL && tables->log2_table != NULL;
 }
 
-SMALL static int has_sizes(const kws_lfbe_tables_t *tables) {
+KWS_SMALL static int has_sizes(const kws_lfbe_tables_t *tables) {
   const unsigned fft_size = tables->fft_size;
   return (fft_size == 256u || fft_size == 512u || fft_size == 1024u) && tables->window_samples <= fft_size &&
          tables->window_samples >= 2u && tables->window_samples % 2u == 0u && tables->hop_samples >= 1u &&
@@ -19,7 +19,7 @@ SMALL static int has_sizes(const kws_lfbe_tables_t *tables) {
 }
 
 /* Every bin of a band is one that the FFT leaves somewhere. */
-SMALL static int has_bins(const kws_lfbe_tables_t *tables) {
+KWS_SMALL static int has_bins(const kws_lfbe_tables_t *tables) {
   const size_t bins = tables->fft_size / 2u;
   size_t i;
   for (i = 0; i < bins; i++) {
@@ -31,6 +31,6 @@ SMALL static int has_bins(const kws_lfbe_tables_t *tables) {
   return tables->mel_edges[tables->bands + 1u] <= bins;
 }
 
-SMALL int kws_lfbe_check(const kws_lfbe_tables_t *tables) {
+KWS_SMALL int kws_lfbe_check(const kws_lfbe_tables_t *tables) {
   return has_arrays(tables) && has_sizes(tables) && has_bins(tables);
 }

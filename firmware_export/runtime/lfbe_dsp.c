@@ -1,6 +1,6 @@
-/* One frame on a processor with the instructions of dsp.h: what lfbe_frame.c computes, bit for bit, in fewer of them.
-   kws/frontend/lfbe.py is the specification. A slot is two words: a complex number, later the power of a bin. */
-#include "lfbe_frame.h"
+/* One frame on a processor with the instructions of kws_dsp.h: what lfbe_frame.c computes, bit for bit, in fewer of
+   them. kws/frontend/lfbe.py is the specification. A slot is two words: a complex number, later the power of a bin. */
+#include "kws_lfbe_frame.h"
 
 #include <string.h>
 
@@ -13,7 +13,8 @@
 static inline int32_t high(int32_t a, int32_t b) { return (int32_t)(((int64_t)a * b) >> 32); }
 
 /* Window the samples and write them as the slots up to `end`; returns the bits of all magnitudes. */
-static NOT_INLINE uint32_t window(const int16_t *weights, const int16_t *samples, int32_t *slots, const int32_t *end) {
+static KWS_NOT_INLINE uint32_t window(const int16_t *weights, const int16_t *samples, int32_t *slots,
+                                       const int32_t *end) {
   uint32_t ones = 0;
   do {
     const uint32_t w = load_word(weights), x = load_word(samples);
@@ -28,7 +29,7 @@ static NOT_INLINE uint32_t window(const int16_t *weights, const int16_t *samples
 }
 
 /* Shift the slots left by as many bits, or right by the rest. */
-static NOT_INLINE void normalise(int32_t *slots, const int32_t *end, int32_t left) {
+static KWS_NOT_INLINE void normalise(int32_t *slots, const int32_t *end, int32_t left) {
   int32_t re, im;
   if (left >= 0) {
     do {
@@ -59,7 +60,7 @@ static NOT_INLINE void normalise(int32_t *slots, const int32_t *end, int32_t lef
 
 /* ... of the points at multiples of `step` words, halved. After RADIX4 b holds the third output, c and d the second:
    c_re, d_re; and the fourth: d_im, c_im. */
-static NOT_INLINE void radix4_halved(int32_t *a, size_t step) {
+static KWS_NOT_INLINE void radix4_halved(int32_t *a, size_t step) {
   int32_t *b = a + step, *c = b + step, *d = c + step;
   int32_t a_re, a_im, b_re, b_im, c_re, c_im, d_re, d_im;
   LOAD_TWO_AT(a_re, a_im, a);
@@ -82,7 +83,7 @@ static NOT_INLINE void radix4_halved(int32_t *a, size_t step) {
   } while (0)
 
 /* The same for one k after the other, output r turned back by twiddle r; returns the next twiddles. */
-static NOT_INLINE const int32_t *turned(int32_t *a, size_t step, const int32_t *w) {
+static KWS_NOT_INLINE const int32_t *turned(int32_t *a, size_t step, const int32_t *w) {
   int32_t *b = a + step, *c = b + step, *d = c + step;
   const int32_t *end = b;
   a += 2, b += 2, c += 2, d += 2;
@@ -114,7 +115,7 @@ static void radix2(int32_t *slots, const int32_t *end) {
 }
 
 /* DFTs of 4 points in a row. */
-static NOT_INLINE void radix4_row(int32_t *slots, const int32_t *end) {
+static KWS_NOT_INLINE void radix4_row(int32_t *slots, const int32_t *end) {
   const int32_t *next = slots;
   while (next != end) {
     int32_t a_re, a_im, b_re, b_im, c_re, c_im, d_re, d_im;
@@ -157,7 +158,7 @@ static inline uint64_t square(int32_t re, int32_t im) {
 #define STORE_POWER(power, address) STORE_TWO((uint32_t)(power), (uint32_t)((power) >> 32), address)
 
 /* Replace the bins of the complex FFT by the powers of the same bins of the real one. */
-static NOT_INLINE void powers(const uint16_t *order, size_t points, const int32_t *split, int32_t *slots) {
+static KWS_NOT_INLINE void powers(const uint16_t *order, size_t points, const int32_t *split, int32_t *slots) {
   const uint16_t *up = order + points - 1, *low = order + 1;
   int32_t *middle, a_re, a_im, b_re, b_im;
   uint64_t power;
@@ -205,7 +206,8 @@ static inline int16_t log2_energy(uint64_t energy, int32_t offset, const uint16_
 }
 
 /* Sum up the mel bands bin by bin: a bin's rising weight goes to one band, the rest to the band before. */
-static NOT_INLINE void bands(const kws_lfbe_tables_t *tables, const int32_t *slots, int32_t scale, int16_t *features) {
+static KWS_NOT_INLINE void bands(const kws_lfbe_tables_t *tables, const int32_t *slots, int32_t scale,
+                                 int16_t *features) {
   const uint16_t *weight = tables->mel_weights, *edge = tables->mel_edges;
   const uint16_t *order = tables->order + *edge, *table = tables->log2_table;
   const int32_t offset = in_register((63 - scale) * 32768 + 32);

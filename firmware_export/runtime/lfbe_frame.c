@@ -2,7 +2,7 @@
 
    LANES frames lie side by side, sample by sample, and every inner loop runs over the lanes: a device's compiler sees
    scalar code (LANES is 1), a host's compiler fills a vector register. Integers give the same bits either way. */
-#include "lfbe_frame.h"
+#include "kws_lfbe_frame.h"
 
 #include <string.h>
 

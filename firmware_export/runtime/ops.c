@@ -1,5 +1,5 @@
-#include "ops.h"
-#include "ops_kernels.h"
+#include "kws_ops.h"
+#include "kws_ops_kernels.h"
 
 #include <stddef.h>
 #include <string.h>
@@ -12,7 +12,7 @@ int32_t kws_requantize(int32_t value, int32_t multiplier, int32_t shift)
 void kws_quantize_features(const kws_graph_t *graph, const int16_t *lfbe, int32_t count, int8_t *features)
 {
     int32_t i;
-    ROLLED
+    KWS_ROLLED
     for (i = 0; i < count; ++i) {
         const int32_t value = kws_requantize(lfbe[i], graph->input_multiplier, graph->input_shift);
         features[i] = clamp(value + graph->input_zero_point, -128, 127);
@@ -66,7 +66,7 @@ static void run_op(const kws_op_t *op, int8_t *arena)
     }
 }
 
-SMALL void kws_graph_reset(const kws_graph_t *graph, int8_t *arena)
+KWS_SMALL void kws_graph_reset(const kws_graph_t *graph, int8_t *arena)
 {
     int32_t i;
     for (i = 0; i < graph->state_count; ++i) {
@@ -99,13 +99,13 @@ void kws_graph_run(const kws_graph_t *graph, int8_t *arena, const int8_t *featur
 
 /* ---- the check ------------------------------------------------------------------------------------------------ */
 
-SMALL static int32_t check_copy(const kws_graph_t *graph, const kws_copy_t *copy)
+KWS_SMALL static int32_t check_copy(const kws_graph_t *graph, const kws_copy_t *copy)
 {
     const int fits = inside(graph, copy->source, copy->bytes) && inside(graph, copy->target, copy->bytes);
     return fits ? KWS_GRAPH_OK : KWS_GRAPH_BOUNDS;
 }
 
-SMALL static int32_t check_op(const kws_graph_t *graph, const kws_op_t *op)
+KWS_SMALL static int32_t check_op(const kws_graph_t *graph, const kws_op_t *op)
 {
     if (!op->fields) {
         return KWS_GRAPH_INCOMPLETE;
@@ -130,7 +130,7 @@ SMALL static int32_t check_op(const kws_graph_t *graph, const kws_op_t *op)
     }
 }
 
-SMALL static int32_t check_ends(const kws_graph_t *graph)
+KWS_SMALL static int32_t check_ends(const kws_graph_t *graph)
 {
     if (graph->arena_bytes < 1 || graph->stride < 1 || graph->bands < 1 || graph->outputs < 1 || graph->op_count < 0 ||
         graph->state_count < 0 || (graph->op_count > 0 && !graph->ops) || (graph->state_count > 0 && !graph->states)) {
@@ -146,7 +146,7 @@ SMALL static int32_t check_ends(const kws_graph_t *graph)
     return KWS_GRAPH_OK;
 }
 
-SMALL static int32_t check_state(const kws_graph_t *graph, const kws_state_t *state)
+KWS_SMALL static int32_t check_state(const kws_graph_t *graph, const kws_state_t *state)
 {
     if (!is_int8(state->zero_point)) {
         return KWS_GRAPH_VALUES;
@@ -154,7 +154,7 @@ SMALL static int32_t check_state(const kws_graph_t *graph, const kws_state_t *st
     return inside(graph, state->offset, state->bytes) ? KWS_GRAPH_OK : KWS_GRAPH_BOUNDS;
 }
 
-SMALL int32_t kws_graph_check(const kws_graph_t *graph)
+KWS_SMALL int32_t kws_graph_check(const kws_graph_t *graph)
 {
     int32_t error = check_ends(graph);
     int32_t i;

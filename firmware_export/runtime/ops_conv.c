@@ -2,9 +2,9 @@
  * them, two or four channels at a time (ops_dot.c). kws/graph/layout.py says how the weights lie, and why. */
 #include <stddef.h>
 
-#include "dsp.h"
-#include "ops_kernels.h"
-#include "ops_scale.h"
+#include "kws_dsp.h"
+#include "kws_ops_kernels.h"
+#include "kws_ops_scale.h"
 
 /* ---- inputs --------------------------------------------------------------------------------------------------- */
 
@@ -107,7 +107,7 @@ void kws_run_conv2d(const kws_conv2d_t *conv, int8_t *arena)
 
 /* ---- the check ------------------------------------------------------------------------------------------------ */
 
-SMALL static int32_t check_bounds(const kws_graph_t *graph, const kws_conv2d_t *conv)
+KWS_SMALL static int32_t check_bounds(const kws_graph_t *graph, const kws_conv2d_t *conv)
 {
     /* Products of two int32 are below 2^62; the first test keeps the sums of them below 2^63. */
     const int64_t columns = (int64_t)conv->output_time * conv->output_frequency;
@@ -130,7 +130,7 @@ SMALL static int32_t check_bounds(const kws_graph_t *graph, const kws_conv2d_t *
 }
 
 /* Are there as many weights as the loops read? */
-SMALL static int are_rows(const kws_conv2d_t *conv)
+KWS_SMALL static int are_rows(const kws_conv2d_t *conv)
 {
     const int32_t together = conv->weight_bits == 4 ? 4 : 2;
     return (conv->weight_bits == 8 || conv->weight_bits == 4) &&
@@ -138,7 +138,7 @@ SMALL static int are_rows(const kws_conv2d_t *conv)
            conv->row_inputs == (conv->runs * conv->run_bytes + 3) / 4 * 4 && is_aligned(conv->weights);
 }
 
-SMALL int32_t kws_check_conv2d(const kws_graph_t *graph, const kws_conv2d_t *conv)
+KWS_SMALL int32_t kws_check_conv2d(const kws_graph_t *graph, const kws_conv2d_t *conv)
 {
     if (conv->output_time < 1 || conv->output_frequency < 1 || conv->output_channels < 1 || conv->runs < 1 ||
         conv->run_bytes < 1 || !conv->weights || !conv->bias || !conv->multipliers || !conv->right_shifts) {

@@ -2,18 +2,18 @@
  * lie, and why. */
 #include <stddef.h>
 
-#include "dsp.h"
-#include "ops_kernels.h"
-#include "ops_scale.h"
+#include "kws_dsp.h"
+#include "kws_ops_kernels.h"
+#include "kws_ops_scale.h"
 
 /* Pairs of kernel positions: up to so many the sums of 4-bit weights times 4096 fit 32 bits. */
 #define KWS_LARGEST_PAIRS 255
 
 /* What this file does of an operator: with KWS_DSP the rest alone. */
 #ifdef KWS_DSP
-#define REST SMALL
+#define REST KWS_SMALL
 #undef KWS_VECTORISED
-#define KWS_VECTORISED SMALL NOT_INLINE
+#define KWS_VECTORISED KWS_SMALL KWS_NOT_INLINE
 #else
 #define REST
 #endif
@@ -161,7 +161,7 @@ REST void kws_run_depthwise_conv2d(const kws_depthwise_conv2d_t *conv, int8_t *a
 
 /* ---- the check ------------------------------------------------------------------------------------------------ */
 
-SMALL static int32_t check_bounds(const kws_graph_t *graph, const kws_depthwise_conv2d_t *conv)
+KWS_SMALL static int32_t check_bounds(const kws_graph_t *graph, const kws_depthwise_conv2d_t *conv)
 {
     /* Products of two int32 are below 2^62; the first test keeps the sums of them below 2^63. */
     const int64_t columns = (int64_t)conv->output_time * conv->output_frequency;
@@ -188,7 +188,7 @@ SMALL static int32_t check_bounds(const kws_graph_t *graph, const kws_depthwise_
                : KWS_GRAPH_BOUNDS;
 }
 
-SMALL int32_t kws_check_depthwise_conv2d(const kws_graph_t *graph, const kws_depthwise_conv2d_t *conv)
+KWS_SMALL int32_t kws_check_depthwise_conv2d(const kws_graph_t *graph, const kws_depthwise_conv2d_t *conv)
 {
     if (conv->output_time < 1 || conv->output_frequency < 1 || conv->channels < 1 || conv->pairs < 0 ||
         conv->odd < 0 || conv->odd > 1 || conv->odd + conv->pairs < 1 || !conv->offsets || !conv->weights ||

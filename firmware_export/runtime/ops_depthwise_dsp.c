@@ -1,8 +1,8 @@
-/* Depthwise convolutions four channels at a time, with the instructions of dsp.h. kws/graph/layout.py says how the
+/* Depthwise convolutions four channels at a time, with the instructions of kws_dsp.h. kws/graph/layout.py says how the
  * weights lie, and why. */
-#include "dsp.h"
-#include "ops_kernels.h"
-#include "ops_scale.h"
+#include "kws_dsp.h"
+#include "kws_ops_kernels.h"
+#include "kws_ops_scale.h"
 
 #ifdef KWS_DSP
 
@@ -126,7 +126,7 @@ static inline void add_nibbles(const kws_depthwise_conv2d_t *conv, const int8_t 
 /* ---- few positions -------------------------------------------------------------------------------------------- */
 
 /* The sums of `groups` times four channels of a position. */
-static NOT_INLINE void sum_groups_of_bytes(const kws_depthwise_conv2d_t *conv, const int8_t *x, int32_t groups,
+static KWS_NOT_INLINE void sum_groups_of_bytes(const kws_depthwise_conv2d_t *conv, const int8_t *x, int32_t groups,
                                            int32_t *sums)
 {
     const int32_t *bias = conv->bias;
@@ -142,7 +142,7 @@ static NOT_INLINE void sum_groups_of_bytes(const kws_depthwise_conv2d_t *conv, c
     }
 }
 
-static NOT_INLINE void sum_groups_of_nibbles(const kws_depthwise_conv2d_t *conv, const int8_t *x, int32_t groups,
+static KWS_NOT_INLINE void sum_groups_of_nibbles(const kws_depthwise_conv2d_t *conv, const int8_t *x, int32_t groups,
                                              int32_t *sums)
 {
     const int32_t *bias = conv->bias;
@@ -220,7 +220,7 @@ static void widen_weights(const kws_depthwise_conv2d_t *conv, const int8_t *w, u
 
 /* What four channels need at every position: biases, then of each channel twice its multiplier and the power of two
  * that shifts right (scale_plain), then weights. */
-static NOT_INLINE void prepare_four(const kws_depthwise_conv2d_t *conv, int32_t first, uint32_t *words)
+static KWS_NOT_INLINE void prepare_four(const kws_depthwise_conv2d_t *conv, int32_t first, uint32_t *words)
 {
     const int32_t group_bytes = 4 * conv->odd + conv->weight_bits * conv->pairs;
     int32_t c;
@@ -282,7 +282,8 @@ static inline void take_prepared(const uint32_t *words, const int32_t *offsets, 
 }
 
 /* A row of positions for four prepared channels. */
-static NOT_INLINE void take_row(const kws_depthwise_conv2d_t *conv, const uint32_t *words, const int8_t *x, int8_t *y)
+static KWS_NOT_INLINE void take_row(const kws_depthwise_conv2d_t *conv, const uint32_t *words, const int8_t *x,
+                                    int8_t *y)
 {
     const int32_t *offsets = conv->offsets;
     int32_t left;

@@ -1,7 +1,7 @@
 /* Inputs times the weights of every output channel: the inner loops of convolutions. kws/graph/layout.py says how two
  * or four channels share an int16, and how their sums come apart. */
-#include "dsp.h"
-#include "ops_kernels.h"
+#include "kws_dsp.h"
+#include "kws_ops_kernels.h"
 
 /* sum + part / 2^bits, the part being a multiple. */
 static inline int32_t add_part(int32_t sum, int32_t part, int32_t bits)
@@ -141,7 +141,7 @@ KWS_VECTORISED static void dot_pair(const int16_t *restrict inputs, int32_t coun
     int32_t both = 0;
     int32_t odd = 0;
     int32_t i;
-    ROLLED
+    KWS_ROLLED
     for (i = 0; i < count; ++i) {
         both += inputs[i] * weights[i];
         odd += inputs[i] * (int16_t)(int8_t)weights[i];
@@ -169,7 +169,7 @@ KWS_VECTORISED static parts_t dot_row(const int16_t *restrict inputs, int32_t co
     int32_t eight = 0;
     int32_t four = 0;
     int32_t i;
-    ROLLED
+    KWS_ROLLED
     for (i = 0; i < count; ++i) {
         const uint32_t bits = (uint16_t)weights[i];
         sixteen += inputs[i] * weights[i];

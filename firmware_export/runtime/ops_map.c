@@ -1,4 +1,4 @@
-#include "ops_kernels.h"
+#include "kws_ops_kernels.h"
 
 #include <stddef.h>
 #include <string.h>
@@ -14,7 +14,7 @@
 
 /* ---- padding -------------------------------------------------------------------------------------------------- */
 
-SMALL void kws_run_pad(const kws_pad_t *pad, int8_t *arena)
+KWS_SMALL void kws_run_pad(const kws_pad_t *pad, int8_t *arena)
 {
     const int8_t *x = arena + pad->input;
     int8_t *y = arena + pad->output;
@@ -42,7 +42,7 @@ KWS_VECTORISED static void add_run(const kws_add_t *add, const int8_t *first, co
 {
     const kws_add_t by = *add;
     int32_t i;
-    ROLLED
+    KWS_ROLLED
     for (i = 0; i < by.values; ++i) {
         const int32_t one = (first[i] - by.first_zero_point) * (INT32_C(1) << KWS_ADD_SHIFT);
         const int32_t other = (second[i] - by.second_zero_point) * (INT32_C(1) << KWS_ADD_SHIFT);
@@ -74,7 +74,7 @@ void kws_run_add(const kws_add_t *add, int8_t *arena)
 
 typedef void pool_position_t(const kws_pool2d_t *pool, const int8_t *x, int8_t *y);
 
-SMALL static void max_position(const kws_pool2d_t *pool, const int8_t *x, int8_t *y)
+KWS_SMALL static void max_position(const kws_pool2d_t *pool, const int8_t *x, int8_t *y)
 {
     int32_t i;
     int32_t j;
@@ -93,20 +93,20 @@ SMALL static void max_position(const kws_pool2d_t *pool, const int8_t *x, int8_t
 }
 
 /* Sums of `count` (at most KWS_BLOCK) channels over the window that starts at x. */
-SMALL KWS_VECTORISED static void window_sums(const kws_pool2d_t *pool, const int8_t *x, int32_t count,
+KWS_SMALL KWS_VECTORISED static void window_sums(const kws_pool2d_t *pool, const int8_t *x, int32_t count,
                                              int32_t *restrict sums)
 {
     int32_t i;
     int32_t j;
     int32_t c;
-    ROLLED
+    KWS_ROLLED
     for (c = 0; c < count; ++c) {
         sums[c] = 0;
     }
     for (i = 0; i < pool->window_time; ++i) {
         for (j = 0; j < pool->window_frequency; ++j) {
             const int8_t *values = x + (ptrdiff_t)i * pool->row_bytes + (ptrdiff_t)j * pool->channels;
-            ROLLED
+            KWS_ROLLED
             for (c = 0; c < count; ++c) {
                 sums[c] += values[c];
             }
@@ -114,7 +114,7 @@ SMALL KWS_VECTORISED static void window_sums(const kws_pool2d_t *pool, const int
     }
 }
 
-SMALL static void average_position(const kws_pool2d_t *pool, const int8_t *x, int8_t *y)
+KWS_SMALL static void average_position(const kws_pool2d_t *pool, const int8_t *x, int8_t *y)
 {
     const int32_t values = pool->window_time * pool->window_frequency;
     int32_t sums[KWS_BLOCK];
@@ -130,7 +130,7 @@ SMALL static void average_position(const kws_pool2d_t *pool, const int8_t *x, in
     }
 }
 
-SMALL static NOT_INLINE void run_pool2d(const kws_pool2d_t *pool, int8_t *arena, pool_position_t *position)
+KWS_SMALL static KWS_NOT_INLINE void run_pool2d(const kws_pool2d_t *pool, int8_t *arena, pool_position_t *position)
 {
     int8_t *y = arena + pool->output;
     int32_t time;
@@ -145,19 +145,19 @@ SMALL static NOT_INLINE void run_pool2d(const kws_pool2d_t *pool, int8_t *arena,
     }
 }
 
-SMALL void kws_run_max_pool2d(const kws_pool2d_t *pool, int8_t *arena)
+KWS_SMALL void kws_run_max_pool2d(const kws_pool2d_t *pool, int8_t *arena)
 {
     run_pool2d(pool, arena, max_position);
 }
 
-SMALL void kws_run_average_pool2d(const kws_pool2d_t *pool, int8_t *arena)
+KWS_SMALL void kws_run_average_pool2d(const kws_pool2d_t *pool, int8_t *arena)
 {
     run_pool2d(pool, arena, average_position);
 }
 
 /* ---- the checks ----------------------------------------------------------------------------------------------- */
 
-SMALL int32_t kws_check_pad(const kws_graph_t *graph, const kws_pad_t *pad)
+KWS_SMALL int32_t kws_check_pad(const kws_graph_t *graph, const kws_pad_t *pad)
 {
     const int64_t width = (int64_t)pad->before_bytes + pad->row_bytes + pad->after_bytes;
     if (pad->rows < 1 || pad->row_bytes < 1) {
@@ -179,7 +179,7 @@ SMALL int32_t kws_check_pad(const kws_graph_t *graph, const kws_pad_t *pad)
     return KWS_GRAPH_OK;
 }
 
-SMALL int32_t kws_check_add(const kws_graph_t *graph, const kws_add_t *add)
+KWS_SMALL int32_t kws_check_add(const kws_graph_t *graph, const kws_add_t *add)
 {
     const int64_t runs = (int64_t)add->rows * add->repeats;
     if (add->rows < 1 || add->repeats < 1 || add->values < 1) {
@@ -200,7 +200,7 @@ SMALL int32_t kws_check_add(const kws_graph_t *graph, const kws_add_t *add)
     return KWS_GRAPH_OK;
 }
 
-SMALL int32_t kws_check_max_pool2d(const kws_graph_t *graph, const kws_pool2d_t *pool)
+KWS_SMALL int32_t kws_check_max_pool2d(const kws_graph_t *graph, const kws_pool2d_t *pool)
 {
     const int64_t rows = (int64_t)pool->output_time * pool->window_time;
     const int64_t columns = (int64_t)pool->output_frequency * pool->window_frequency;
@@ -217,7 +217,7 @@ SMALL int32_t kws_check_max_pool2d(const kws_graph_t *graph, const kws_pool2d_t 
     return KWS_GRAPH_OK;
 }
 
-SMALL int32_t kws_check_average_pool2d(const kws_graph_t *graph, const kws_pool2d_t *pool)
+KWS_SMALL int32_t kws_check_average_pool2d(const kws_graph_t *graph, const kws_pool2d_t *pool)
 {
     const int32_t error = kws_check_max_pool2d(graph, pool);
     if (error == KWS_GRAPH_OK && (int64_t)pool->window_time * pool->window_frequency > KWS_LARGEST_WINDOW) {

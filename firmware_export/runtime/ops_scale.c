@@ -1,5 +1,5 @@
-/* Whole rows of outputs. See ops_scale.h. */
-#include "ops_scale.h"
+/* Whole rows of outputs. See kws_ops_scale.h. */
+#include "kws_ops_scale.h"
 
 #ifdef KWS_DSP
 
@@ -38,7 +38,7 @@ KWS_VECTORISED static void scale_rest(const scaling_t *scaling, int32_t first, i
     const int32_t minimum = scaling->minimum;
     const int32_t maximum = scaling->maximum;
     int32_t c;
-    ROLLED
+    KWS_ROLLED
     for (c = first; c < channels; ++c) {
         const int32_t right = right_shifts[c] > 0 ? right_shifts[c] : 0;
         const int32_t left = right - right_shifts[c];

@@ -62,7 +62,7 @@ def runtime_structs(pointer_bytes: int = 4) -> Structs:
     return Structs(tuple(texts), pointer_bytes)
 
 
-_HEADERS = ("lfbe.h", "ops.h", "detector.h", "kws.h")
+_HEADERS = ("kws_lfbe.h", "kws_ops.h", "kws_detector.h", "kws.h")
 """In an order in which each finds what it uses."""
 
 

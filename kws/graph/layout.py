@@ -1,4 +1,4 @@
-"""How the C runtime wants weights: in the order and the bits in which its inner loops read them (``ops.h``).
+"""How the C runtime wants weights: in the order and the bits in which its inner loops read them (``kws_ops.h``).
 
 Convolutions. Two int8 weights that meet the same input, those of an even output channel and of the next one, share an
 int16: 256 * even + odd. One multiplication then serves both sums; the low bytes alone give the odd one's, and what is
@@ -22,13 +22,13 @@ GROUP = 4
 
 BLOCK = 256
 """Inputs summed up before the sums of the channels in one int16 are taken apart: their products stay below 2^31.
-KWS_CONV_BLOCK of ops.h."""
+KWS_CONV_BLOCK of kws_ops.h."""
 
 LARGEST_KERNEL_OF_4_BITS = 511
 """Positions of a depthwise kernel: of more, sums of 4-bit weights times 4096 do not fit 32 bits."""
 
 MANY_POSITIONS = 6
-"""KWS_MANY_POSITIONS of ops.h."""
+"""KWS_MANY_POSITIONS of kws_ops.h."""
 
 _ORDER = np.array([0, 2, 1, 3])
 

@@ -1,4 +1,4 @@
-"""A planned graph as the constants of ``ops.h``: the plain field values of every struct, in the struct's order.
+"""A planned graph as the constants of ``kws_ops.h``: the plain field values of every struct, in the struct's order.
 
 The compiled engine makes cffi structs of them and the C writer prints them; neither computes anything. The struct of
 an operator is one function in ``_STRUCTS``.

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "lfbe.h"
+#include "kws_lfbe.h"
 #include "tables.h"
 
 static void *copy_of(const void *bytes, size_t size) {

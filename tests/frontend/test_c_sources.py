@@ -33,7 +33,7 @@ pytestmark = pytest.mark.skipif(shutil.which("gcc") is None, reason="no gcc on t
 
 def c_tables(tables: Tables) -> str:
     """Print the tables as C, with nothing known but their fields."""
-    lines = ['#include "lfbe.h"']
+    lines = ['#include "kws_lfbe.h"']
     for name, array in tables.arrays():
         lines.append(f"static const {array.dtype}_t t_{name}[] = {{{', '.join(map(str, array.tolist()))}}};")
     fields = [f".{name} = {value}" for name, value in tables.scalars()]

@@ -53,7 +53,7 @@ def extreme_features(graph: QuantGraph, rng: np.random.Generator, steps: int) ->
 # ---- a program of its own: structs printed from the records, an arena of exactly the bytes it asks for ----
 
 PROGRAM_HEAD = """
-#include "ops.h"
+#include "kws_ops.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -161,7 +161,7 @@ def test_a_device_needs_nothing_but_memory_moves(tmp_path: Path) -> None:
     undefined = {name for kind, name in symbols if kind == "U" and not name.startswith("kws_")}
     assert undefined <= {"memcpy", "memmove", "memset"}
     assert {kind for kind, _ in symbols} <= {"T", "t", "U", "r"}
-    for path in (*SOURCES, *(RUNTIME / name for name in ("dsp.h", "ops_kernels.h", "ops_scale.h"))):
+    for path in (*SOURCES, *(RUNTIME / name for name in ("kws_dsp.h", "kws_ops_kernels.h", "kws_ops_scale.h"))):
         text = path.read_text()
         assert "float" not in text
         assert "double" not in text.replace("doubling", "")

@@ -19,8 +19,8 @@ def runtime(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     folder = tmp_path / "runtime"
     folder.mkdir()
-    (folder / "ops.c").write_text('#include "ops.h"\nint twice(int value) { return FACTOR * value; }\n')
-    (folder / "ops.h").write_text("#define FACTOR 2\n")
+    (folder / "ops.c").write_text('#include "kws_ops.h"\nint twice(int value) { return FACTOR * value; }\n')
+    (folder / "kws_ops.h").write_text("#define FACTOR 2\n")
     monkeypatch.setattr(build, "RUNTIME", folder)
     return folder
 
@@ -31,7 +31,7 @@ def test_an_image_is_compiled_once_for_each_content(runtime: Path, monkeypatch: 
     with monkeypatch.context() as patched:
         patched.setattr(subprocess, "run", None)  # nothing is run any more
         assert build.image(target, include=runtime) == first
-    (runtime / "ops.h").write_text("#define FACTOR 3\n")
+    (runtime / "kws_ops.h").write_text("#define FACTOR 3\n")
     second = build.image(target, include=runtime)
     assert second != first
     assert elf.read(first).segments != elf.read(second).segments

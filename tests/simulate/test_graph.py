@@ -45,7 +45,7 @@ def test_random_graphs_give_the_graphs_numbers(
 
 
 class Portable(Target):
-    """A processor whose firmware is built without the instructions of dsp.h."""
+    """A processor whose firmware is built without the instructions of kws_dsp.h."""
 
     @property
     def flags(self) -> tuple[str, ...]:

@@ -2,8 +2,8 @@
 #ifndef KWS_LFBE_FRAME_H
 #define KWS_LFBE_FRAME_H
 
-#include "dsp.h"
-#include "lfbe.h"
+#include "kws_dsp.h"
+#include "kws_lfbe.h"
 
 /* Frames computed at once. Vector units of a host work on as many; a device computes one. */
 #ifndef KWS_LFBE_LANES
@@ -14,7 +14,7 @@
 #endif
 #endif
 
-/* One frame at a time on a processor with the instructions of dsp.h: lfbe_dsp.c; else lfbe_frame.c. */
+/* One frame at a time on a processor with the instructions of kws_dsp.h: lfbe_dsp.c; else lfbe_frame.c. */
 #if KWS_LFBE_LANES == 1 && defined(KWS_DSP)
 #define KWS_LFBE_DSP
 #endif

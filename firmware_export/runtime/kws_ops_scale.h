@@ -1,9 +1,9 @@
-/* From a convolution's sums to its outputs: scaled, rounded, clamped. Not an interface; see ops.h. */
+/* From a convolution's sums to its outputs: scaled, rounded, clamped. Not an interface; see kws_ops.h. */
 #ifndef KWS_OPS_SCALE_H
 #define KWS_OPS_SCALE_H
 
-#include "dsp.h"
-#include "ops_kernels.h"
+#include "kws_dsp.h"
+#include "kws_ops_kernels.h"
 
 /* What the outputs of a convolution are made with. */
 typedef struct {

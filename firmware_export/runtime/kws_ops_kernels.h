@@ -1,17 +1,17 @@
 /* What the files of the operators share: arithmetic, checks, and the operators themselves. Not an interface; see
- * ops.h. */
+ * kws_ops.h. */
 #ifndef KWS_OPS_KERNELS_H
 #define KWS_OPS_KERNELS_H
 
-#include "dsp.h"
-#include "ops.h"
+#include "kws_dsp.h"
+#include "kws_ops.h"
 
 /* On a PC the compiler makes a hot loop for several widths of vector registers, and the best one is chosen when the
  * program starts. On a device the plain loop is compiled once. */
 #if defined(KWS_HOST) && defined(__x86_64__) && defined(__GLIBC__) && !defined(__clang__) && __GNUC__ >= 12
 #define KWS_VECTORISED __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
 #else
-#define KWS_VECTORISED NOT_INLINE
+#define KWS_VECTORISED KWS_NOT_INLINE
 #endif
 
 /* The rounding doubling high multiply: ties up, that is floor(product / 2^31 + 1/2). With 2^62 added nothing shifted is

@@ -5,7 +5,7 @@
 #ifndef KWS_DSP_H
 #define KWS_DSP_H
 
-#include "compiler.h"
+#include "kws_compiler.h"
 
 #if defined(__GNUC__) && defined(__ARM_FEATURE_DSP) && defined(__thumb__) && !defined(__ARM_BIG_ENDIAN) && \
     !defined(KWS_NO_DSP)
