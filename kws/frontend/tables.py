@@ -1,7 +1,7 @@
 """Everything the frontend multiplies with, computed once in float64 and rounded to integers.
 
-``Tables`` has the fields of the C struct ``kws_lfbe_tables_t`` (``firmware_export/runtime/kws_lfbe.h``): the same names in
-the same order, scalars first. An exporter needs nothing else: ``scalars()`` are plain numbers, ``arrays()`` are flat
+``Tables`` has the fields of the C struct ``kws_lfbe_tables_t`` (``firmware_export/runtime/kws_lfbe.h``): the same names
+in the same order, scalars first. An exporter needs nothing else: ``scalars()`` are plain numbers, ``arrays()`` are flat
 C arrays whose type is the name of their dtype with ``_t`` behind.
 """
 

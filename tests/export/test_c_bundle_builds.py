@@ -54,7 +54,9 @@ def test_it_compiles_without_a_warning(written: Path, tmp_path: Path, name: str)
         run([*command, *WARNINGS, f"-I{written / 'src'}", "-o", main.stem, *map(str, [*files, main])], tmp_path)
 
 
-@pytest.mark.parametrize("header", ["kws.h", "kws_model.h", "kws_selftest.h", "kws_lfbe.h", "kws_ops.h", "kws_detector.h"])
+@pytest.mark.parametrize(
+    "header", ["kws.h", "kws_model.h", "kws_selftest.h", "kws_lfbe.h", "kws_ops.h", "kws_detector.h"]
+)
 def test_a_header_stands_by_itself_in_c_and_in_cplusplus(written: Path, tmp_path: Path, header: str) -> None:
     (tmp_path / "one.c").write_text(f'#include "{header}"\n#include "{header}"\ntypedef int not_empty;\n')
     for language in ("-xc", "-xc++"):
