@@ -35,7 +35,7 @@ check: $(VENV)/.dev
 
 random-graphs: $(VENV)/.dev
 	KWS_RANDOM_GRAPHS=$(GRAPHS) $(BIN)/python -m pytest -n 2 tests/graph/test_engines_agree.py tests/simulate/test_graph.py \
-	  tests/export/test_tflite.py tests/export/test_onnx_writer.py -k "random_graphs_give or any_small_graph or any_chunks"
+	  tests/export/test_tflite.py tests/export/test_onnx_writer.py -k "random_graphs_give or without_dsp or any_small_graph or any_chunks"
 
 # With CC=clang (LLVM's, with its compiler-rt) libFuzzer drives, else tests/fuzz/driver.c.
 fuzz: $(VENV)/.dev
