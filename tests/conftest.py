@@ -4,14 +4,17 @@ generator and a DeepKWS-shaped graph with random weights.
 The detector hears a 1 kHz tone and nothing else, so its detections can be counted.
 """
 
+import importlib.util
 import os
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import hypothesis
+import hypothesis.strategies as st
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -314,3 +317,15 @@ def random_conv(
     quantized = np.clip(np.round(weights / scales[:, None, None, None]), -127, 127).astype(np.int8)
     bias = np.round(rng.normal(0.3, 0.3, shape[0]) / (quant.scale * scales.astype(np.float64))).astype(np.int32)
     return Conv2D(source, output, quantized, scales, bias, activation=activation)
+
+
+@pytest.fixture(scope="session")
+def random_graphs() -> st.SearchStrategy[QuantGraph]:
+    """Small random graphs of every operator with extreme scales and zero points, to be drawn from ``st.data()``."""
+    spec = importlib.util.spec_from_file_location("graph_conftest", Path(__file__).parent / "graph" / "conftest.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    strategy: st.SearchStrategy[QuantGraph] = st.composite(module.draw_graph)()
+    return strategy

@@ -1,12 +1,9 @@
 """Graphs to export: DeepKWS- and BC-ResNet-shaped ones, and the small random ones of the tests of the graph."""
 
-import importlib.util
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
-import hypothesis.strategies as st
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -244,18 +241,6 @@ def make_residual(rng: np.random.Generator, channels: int = 6, blocks: int = 2, 
     return sketch.graph(sketch.conv(sketch.pool(AveragePool2D, x, x.shape[1]), outputs))
 
 
-def _random_graphs() -> st.SearchStrategy[QuantGraph]:
-    """The random graphs of the tests of the graph: one place draws every operator."""
-    path = Path(__file__).parents[1] / "graph" / "conftest.py"
-    spec = importlib.util.spec_from_file_location("graph_conftest", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    strategy: st.SearchStrategy[QuantGraph] = st.composite(module.draw_graph)()
-    return strategy
-
-
 @pytest.fixture(scope="session")
 def deepkws_like() -> Callable[..., QuantGraph]:
     """Makes DeepKWS-shaped graphs: ``deepkws_like(rng, hidden=128, layers=3, outputs=3)``."""
@@ -266,9 +251,3 @@ def deepkws_like() -> Callable[..., QuantGraph]:
 def residual_like() -> Callable[..., QuantGraph]:
     """Makes BC-ResNet-shaped graphs: ``residual_like(rng, channels=6, blocks=2, outputs=3)``."""
     return make_residual
-
-
-@pytest.fixture(scope="session")
-def random_graphs() -> st.SearchStrategy[QuantGraph]:
-    """Small random graphs of every operator with extreme scales and zero points, to be drawn from ``st.data()``."""
-    return _random_graphs()

@@ -1,10 +1,7 @@
 """Graphs and models for the emulated processors: the random ones of the tests of the graph, and a small detector."""
 
-import importlib.util
 from collections.abc import Callable
-from pathlib import Path
 
-import hypothesis.strategies as st
 import pytest
 
 from firmware_export.simulate.targets import TARGETS
@@ -12,18 +9,6 @@ from kws.detect import DetectorConfig
 from kws.frontend.config import FrontendConfig
 from kws.graph.ir import QuantGraph
 from kws.model_file import KwsModel
-
-
-@pytest.fixture(scope="session")
-def random_graphs() -> st.SearchStrategy[QuantGraph]:
-    """Small random graphs of every operator with extreme scales and zero points."""
-    spec = importlib.util.spec_from_file_location("graph_conftest", Path(__file__).parents[1] / "graph" / "conftest.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    strategy: st.SearchStrategy[QuantGraph] = st.composite(module.draw_graph)()
-    return strategy
 
 
 @pytest.fixture(scope="session")
