@@ -20,6 +20,9 @@ from typing import Any
 
 import click
 
+from kws.models.figures import figures
+from kws.recipe import load_recipe
+
 Values = Mapping[str, Any]
 """Settings of a recipe by their dotted names."""
 
@@ -103,13 +106,15 @@ def key(values: Values) -> str:
 class Bench:
     """Shards and models in ``out``, each made once."""
 
-    def __init__(self, out: Path, data: Path, phrases: Sequence[str], examples: int, steps: int) -> None:
+    def __init__(
+        self, out: Path, data: Path, phrases: Sequence[str], synthetic: tuple[int, int], examples: int, steps: int
+    ) -> None:
         self.out, self.data, self.examples, self.steps = out, data, examples, steps
         self.base = {
             "phrases": list(phrases),
             "seed": 0,
-            "synthesis.positives": 600,
-            "synthesis.negatives": 3000,
+            "synthesis.positives": synthetic[0],
+            "synthesis.negatives": synthetic[1],
         }
         out.mkdir(parents=True, exist_ok=True)
 
@@ -148,10 +153,11 @@ class Bench:
 
     def row(self, name: str, values: Values, split: str, target: float) -> list[str]:
         """Return a row's cells."""
-        model = self.model(values)
+        recipe, model = load_recipe(self.recipe(values)), self.model(values)
+        size = figures(recipe.model, recipe.frontend.bands, len(recipe.labels()), recipe.frontend.hop_ms)
         options = ("--manifest", self.data, "--split", split, "--pool", "--room", "--noise-snr-db", "10", "--json")
         found = json.loads(kws("evaluate", model, *options, quiet=True))
-        cells = []
+        cells = [f"{size.parameters:,}", f"{size.macs_per_second / 1e6:.2f}"]
         for condition in found["conditions"]:
             (at,) = [one for one in condition["targets"] if one["target_per_hour"] == target]
             low, high = at["frr_interval"]
@@ -166,6 +172,13 @@ class Bench:
 )
 @click.option("--out", type=click.Path(path_type=Path), help="Where shards and models are kept.  [default: temporary]")
 @click.option("--phrase", "phrases", multiple=True, default=("computer", "alexa", "smart mirror"), show_default=True)
+@click.option(
+    "--synthetic",
+    type=(click.IntRange(1), click.IntRange(1)),
+    default=(600, 3000),
+    show_default=True,
+    help="Clips of each phrase, clips of other speech.",
+)
 @click.option("--examples", type=click.IntRange(128), default=24_000, show_default=True)
 @click.option("--steps", type=click.IntRange(1), default=1500, show_default=True)
 @click.option("--split", default="dev", show_default=True)
@@ -176,6 +189,7 @@ def main(
     data: Path,
     out: Path | None,
     phrases: tuple[str, ...],
+    synthetic: tuple[int, int],
     examples: int,
     steps: int,
     split: str,
@@ -185,10 +199,10 @@ def main(
     """Print the tables."""
     manifest = (data / "manifest.csv" if data.is_dir() else data).resolve()
     with tempfile.TemporaryDirectory() as temporary:
-        bench = Bench(out or Path(temporary), manifest, phrases, examples, steps)
+        bench = Bench(out or Path(temporary), manifest, phrases, synthetic, examples, steps)
         for table in tables:
             print(f"\n{table}: FRR at {target:g} FA/h, {split}, {steps:,} steps\n", flush=True)
-            print("| | clean | noise 10 dB | rooms |\n|---|---|---|---|", flush=True)
+            print("| | parameters | M MAC/s | clean | noise 10 dB | rooms |\n|---|---|---|---|---|---|", flush=True)
             for name, values in TABLES[table].items():
                 if not rows or name in rows:
                     print(f"| {' | '.join(bench.row(name, values, split, target))} |", flush=True)

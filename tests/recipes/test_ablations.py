@@ -1,0 +1,92 @@
+"""benchmarks/ablations.py: every row is a recipe that loads, and what was trained is not trained again."""
+
+import importlib.util
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+
+from kws.audio import write_audio
+from kws.data import manifest
+from kws.data.manifest import Clip
+from kws.models.figures import figures
+from kws.recipe import Recipe, load_recipe
+
+BENCHMARK = Path(__file__).parents[2] / "benchmarks" / "ablations.py"
+MakeClips = Callable[..., Path]
+
+
+@pytest.fixture(scope="module")
+def ablations() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("ablations", BENCHMARK)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def recorded(tmp_path: Path, clips: MakeClips) -> Path:
+    """Clips of two splits with a room for each; returns the manifest."""
+    path = clips(tmp_path / "recorded", ["computer", "neg_speech", "noise"], "recorded")
+    found = list(manifest.read(path))
+    for split in ("train", "dev"):
+        room = tmp_path / "recorded" / f"{split}_room.wav"
+        write_audio(room, np.array([20_000, *[0] * 800, 6_000], np.int16))
+        found.append(Clip(str(room), split, "rir", "", "recorded", "CC0", 0.05))
+    manifest.write(found, path)
+    return path
+
+
+def rows(ablations: ModuleType, tmp_path: Path) -> dict[tuple[str, str], Recipe]:
+    """Return the recipe of each row of each table."""
+    bench = ablations.Bench(tmp_path, tmp_path, ["computer"], (4, 4), 128, 10)
+    return {
+        (table, name): load_recipe(bench.recipe(values))
+        for table, row in ablations.TABLES.items()
+        for name, values in row.items()
+    }
+
+
+def test_every_row_is_a_recipe_and_differs_from_the_others_of_its_table(ablations: ModuleType, tmp_path: Path) -> None:
+    found = rows(ablations, tmp_path)
+    assert {table for table, _ in found} == {"wren", "loss", "augmentation", "families", "cnn"}
+    for table in ablations.TABLES:
+        recipes = [recipe for (of, _), recipe in found.items() if of == table]
+        assert all(one != other for number, one in enumerate(recipes) for other in recipes[:number])
+
+
+def test_the_default_is_measured_against_what_could_be_it(ablations: ModuleType, tmp_path: Path) -> None:
+    """Two rows of its table alone are beyond 25,000 parameters or 2.0 M multiply-accumulates a second."""
+    beyond = set()
+    for (table, name), recipe in rows(ablations, tmp_path).items():
+        size = figures(recipe.model, 40, 2, 10)
+        if table == "wren" and (size.parameters >= 25_000 or size.macs_per_second > 2e6):
+            beyond.add(name)
+    assert beyond == {"64 channels", "a step of 10 ms"}
+
+
+def test_a_table_is_printed_and_kept(recorded: Path, tmp_path: Path) -> None:
+    options = ["--phrase", "computer", "--synthetic", "4", "6", "--examples", "128", "--steps", "2"]
+    command = [sys.executable, BENCHMARK, "loss", "--data", recorded, "--out", tmp_path / "runs", *options]
+
+    def table() -> list[str]:
+        done = subprocess.run([str(part) for part in command], capture_output=True, text=True, timeout=300)
+        assert done.returncode == 0, done.stderr
+        return done.stdout.splitlines()
+
+    printed = table()
+    assert [line.split("|")[1].strip() for line in printed if "%" in line] == [
+        "frame",
+        "frame, no hard term",
+        "max_pool",
+    ]
+    written = {path: path.stat().st_mtime_ns for path in (tmp_path / "runs").rglob("*.kws")}
+    assert len(written) == 3
+    assert table() == printed
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "runs").rglob("*.kws")} == written
