@@ -6,7 +6,8 @@
 The examples are drawn once into shards, for each row that changes them anew, and every row trains on them for the same
 number of steps, much shorter than a recipe's: compare rows with one another, nothing else. What is printed are the
 misses on the dev split's streams, pooled over the phrases, clean, with the split's noise at 10 dB and in its rooms,
-with 95 % intervals; thresholds are those streams' own. A row that OUT holds already is not trained again.
+with 95 % intervals; thresholds are those streams' own. They allow more false accepts than a product would: with few of
+them on so little speech, chance decides which row looks better. A row that OUT holds already is not trained again.
 """
 
 import hashlib
@@ -159,7 +160,7 @@ class Bench:
         found = json.loads(kws("evaluate", model, *options, quiet=True))
         cells = [f"{size.parameters:,}", f"{size.macs_per_second / 1e6:.2f}"]
         for condition in found["conditions"]:
-            (at,) = [one for one in condition["targets"] if one["target_per_hour"] == target]
+            at = [one for one in condition["det"] if one["target_per_hour"] <= target][-1]
             low, high = at["frr_interval"]
             cells.append(f"{at['false_reject_rate']:.1%} ({low:.0%}-{high:.0%})")
         return [name, *cells]
@@ -182,7 +183,7 @@ class Bench:
 @click.option("--examples", type=click.IntRange(128), default=24_000, show_default=True)
 @click.option("--steps", type=click.IntRange(1), default=1500, show_default=True)
 @click.option("--split", default="dev", show_default=True)
-@click.option("--false-accepts-per-hour", "target", type=float, default=2.0, show_default=True)
+@click.option("--false-accepts-per-hour", "target", type=float, default=8.0, show_default=True)
 @click.option("--row", "rows", multiple=True, help="Of the tables these rows alone; may be repeated.")
 def main(
     tables: tuple[str, ...],

@@ -36,6 +36,7 @@ from kws.models.table import PUBLISHED
 CALIBRATION_FRAMES = 3000
 LABELS = 3
 FAMILIES = {family: load(ModelConfig, {"name": family}) for family in BUILDERS}
+EMULATED = [name for name in TARGETS if name != "host"]
 MODELS = {**dict(PUBLISHED), **FAMILIES}
 
 
@@ -49,14 +50,10 @@ def graphs(
         yield number, quantize_model(model, features, number)
 
 
-def engines(graph: QuantGraph, emulated_frames: int) -> list[verify.Candidate]:
-    """Return every engine that an export is held to, and each emulated processor, which takes so many frames."""
+def engines(graph: QuantGraph, targets: list[str], emulated_frames: int) -> list[verify.Candidate]:
+    """Return every engine that an export is held to, and emulated processors, which take so many frames."""
     steps = emulated_frames // graph.tensor(graph.input).shape[0]
-    emulated = [
-        verify.Candidate(f"C on {name}", partial(SimulatedEngine, graph, name), steps)
-        for name in TARGETS
-        if name != "host"
-    ]
+    emulated = [verify.Candidate(f"C on {name}", partial(SimulatedEngine, graph, name), steps) for name in targets]
     return [*verify.candidates(graph), *emulated]
 
 
@@ -65,6 +62,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("models", nargs="*", metavar="MODEL", help="one of kws models [default: every family]")
     parser.add_argument("--bits", type=int, nargs="+", choices=(8, 4), default=[8, 4], help="of the weights")
+    parser.add_argument("--targets", nargs="+", choices=EMULATED, default=EMULATED, help="emulated processors")
     parser.add_argument("--minutes", type=float, default=10.0)
     parser.add_argument("--emulated-minutes", type=float, help="of them, for the emulated processors [default: all]")
     options = parser.parse_args()
@@ -80,7 +78,9 @@ def main() -> None:
             features = quantize_features(lfbe, graph.tensor(graph.input).quant)
             print(f"\n{name}, {bits} bits, {len(lfbe):,} frames", flush=True)
             try:
-                print(verify.verify(graph, features, engines(graph, emulated_frames)).table(), flush=True)
+                print(
+                    verify.verify(graph, features, engines(graph, options.targets, emulated_frames)).table(), flush=True
+                )
             except KwsError as error:
                 failed = True
                 print(f"DIFFERS: {error}", flush=True)
