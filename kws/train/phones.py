@@ -256,7 +256,7 @@ def _identity(recipe: Recipe, spoken: Sequence[Clip], said: Transcripts) -> str:
     text = json.dumps(
         [
             *(VERSION, recipe.wake_phrases, recipe.seed, recipe.synthesis.language, to_data(heard_by(recipe))),
-            *(config.pieces, config.near_pieces, config.kept_share, rows),
+            *(config.pieces, config.near_pieces, config.kept_share, config.slowest, rows),
         ]
     )
     return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -9,10 +9,11 @@ import numpy as np
 import soundfile
 
 from kws.data import manifest
+from kws.data.augment.voice import stretch
 from kws.data.manifest import NEAR_PHRASE, Clip
 from kws.data.phones.config import PhonesConfig
 from kws.data.phones.inventory import SILENCE
-from kws.data.phones.pieces import Pieces, Run
+from kws.data.phones.pieces import Pieces, Run, Sound
 from kws.errors import KwsError
 from kws.files import unwritable
 from kws.progress import bar
@@ -79,7 +80,7 @@ def make(
         directory.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise unwritable(directory, error) from error
-    clips = [_write(pieces, one, directory, number, rng) for number, one in enumerate(said)]
+    clips = [_write(pieces, one, directory, number, config.slowest, rng) for number, one in enumerate(said)]
     manifest.write(clips, directory / MANIFEST)  # last: what it names is there
     return directory / MANIFEST
 
@@ -157,9 +158,19 @@ def _say(
     return sorted(found, key=lambda said: said.cost)[:count]
 
 
-def _write(pieces: Pieces, said: Said, directory: Path, number: int, rng: np.random.Generator) -> Clip:
+def slower(sound: Sound, slowest: float, rng: np.random.Generator) -> Sound:
+    """Return the sound 1 to ``slowest`` times as long, any ratio as likely; pitch and voice stay as they are."""
+    if slowest == 1.0:
+        return sound
+    samples, tempo = stretch(sound.samples, float(slowest ** -rng.random()))
+    samples = samples / np.float32(max(float(np.abs(samples).max()), 1e-9))
+    end = min(round(sound.end / tempo), len(samples))
+    return Sound(samples, min(round(sound.begin / tempo), end), end)
+
+
+def _write(pieces: Pieces, said: Said, directory: Path, number: int, slowest: float, rng: np.random.Generator) -> Clip:
     """Write one clip at a random level and return its row; the phrase is all of it but the pauses at its ends."""
-    sound = pieces.render(said.runs)
+    sound = slower(pieces.render(said.runs), slowest, rng)
     samples = np.rint(sound.samples * rng.uniform(0.1, 0.8) * 32767.0).astype(np.int16)
     name = f"train/{said.label}/{number:06d}.flac"
     path = directory / name

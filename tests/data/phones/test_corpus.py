@@ -12,8 +12,8 @@ from kws.audio import read_audio
 from kws.data import manifest
 from kws.data.manifest import Clip
 from kws.data.phones.config import PhonesConfig
-from kws.data.phones.corpus import LEAST_CHANGED, Target, holds, make, near
-from kws.data.phones.pieces import Pieces
+from kws.data.phones.corpus import LEAST_CHANGED, Target, holds, make, near, slower
+from kws.data.phones.pieces import Pieces, Sound
 from kws.data.phones.speech import AlignedSpeech
 from kws.data.pool import read_pool
 from kws.errors import KwsError
@@ -92,6 +92,44 @@ def test_the_best_joins_are_kept(pieces: Pieces, tmp_path: Path, monkeypatch: py
     make(pieces, TARGETS, OTHERS, PhonesConfig(pieces=4, kept_share=0.25), tmp_path, 1)
     assert len(costs) == 16
     assert kept == sorted(costs)[:4]
+
+
+@settings(max_examples=25, deadline=None)
+@given(seed=st.integers(0, 999), slowest=st.floats(1.0, 1.6), hz=st.integers(120, 300))
+def test_a_slower_phrase_is_as_high_and_stands_where_it_is_said_to(seed: int, slowest: float, hz: int) -> None:
+    tone = np.sin(np.arange(6000) * (2.0 * np.pi * hz / 16000.0)).astype(np.float32)
+    silence = np.zeros(2000, np.float32)
+    sound = slower(Sound(np.concatenate([silence, tone, silence]), 2000, 8000), slowest, np.random.default_rng(seed))
+    ratio = len(sound.samples) / 10_000
+    assert 1.0 <= ratio <= slowest + 1e-3
+    assert [sound.begin, sound.end] == pytest.approx([2000 * ratio, 8000 * ratio], abs=2)
+    loud = np.flatnonzero(np.abs(sound.samples) > 0.2)
+    assert [loud[0], loud[-1]] == pytest.approx([sound.begin, sound.end], abs=400)
+    inside = sound.samples[sound.begin + 400 : sound.end - 400]
+    crossings = np.count_nonzero(np.diff(np.signbit(inside)))
+    assert crossings / len(inside) * 8000 == pytest.approx(hz, rel=0.06)
+
+
+def test_every_ratio_up_to_the_slowest_is_as_likely() -> None:
+    rng = np.random.default_rng(0)
+    still = Sound(np.zeros(1600, np.float32), 0, 1600)
+    ratios = np.sort([len(slower(still, 1.5, rng).samples) / 1600 for _ in range(4000)])
+    assert np.interp([0.1, 0.5, 0.9], np.linspace(0, 1, 4000), ratios) == pytest.approx(
+        1.5 ** np.array([0.1, 0.5, 0.9]), 0.02
+    )
+
+
+def test_a_corpus_is_drawn_out_where_it_is_wanted(pieces: Pieces, made: list[Clip], tmp_path: Path) -> None:
+    config = dataclasses.replace(CONFIG, slowest=2.0)
+    slow = manifest.read(make(pieces, TARGETS, OTHERS, config, tmp_path / "pieces", seed=3))
+    ratios = [one.duration_s / other.duration_s for one, other in zip(slow, made, strict=True)]
+    assert len(set(ratios)) > 1
+    assert 1.0 <= min(ratios) <= max(ratios) <= 2.01
+    for clip in slow:
+        if clip.label == "hey_marvin":
+            assert clip.kw_start_s is not None
+            assert clip.kw_end_s is not None
+            assert 0.0 <= clip.kw_start_s < clip.kw_end_s <= clip.duration_s
 
 
 def test_a_phrase_that_cannot_be_said_has_no_clips(pieces: Pieces, tmp_path: Path) -> None:
