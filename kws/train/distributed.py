@@ -5,6 +5,7 @@ counts of the loss's terms, statistics of batch norms, gradients. So each update
 batch, but for the order of summation. Process 0 alone writes files and prints.
 """
 
+import importlib
 import os
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -130,6 +131,9 @@ def joined(device: str) -> Iterator[Ranks]:
     if world == 1 or "RANK" not in os.environ:
         yield Ranks(device=place)
         return
+    # Its functions keep the group that exists when they are imported, which torch's optimizers do. A group that is not
+    # freed has threads when the interpreter ends, and one of them may abort the process.
+    importlib.import_module("torch.distributed.nn.functional")
     rank, backend, store = int(os.environ["RANK"]), "nccl" if place.type == "cuda" else "gloo", _store()
     if store is None:
         dist.init_process_group(backend, timeout=PATIENCE)

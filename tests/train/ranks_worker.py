@@ -3,6 +3,7 @@
     python ranks_worker.py MANIFEST DIRECTORY [STEP]
 
 Trains a small model with a batch norm and writes the loss of every step and, from the first process, the weights.
+Each also writes which threads are left when the processes have parted, where the system tells (Linux).
 With STEP, the last process kills itself at that step, in the first attempt only.
 """
 
@@ -89,3 +90,5 @@ if __name__ == "__main__":
     kill_at = int(sys.argv[3]) if len(sys.argv) > 3 and first_attempt else None
     with joined("cpu") as ranks:
         run(Path(sys.argv[1]), Path(sys.argv[2]), ranks, kill_at)
+    threads = [task.read_text().strip() for task in Path("/proc/self/task").glob("*/comm")]
+    (Path(sys.argv[2]) / f"threads_{ranks.rank}.json").write_text(json.dumps(threads))

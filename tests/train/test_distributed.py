@@ -57,7 +57,16 @@ def test_both_processes_hold_the_same_weights_to_the_bit(two: tuple[Path, str]) 
 def test_the_first_process_alone_prints_and_writes(two: tuple[Path, str]) -> None:
     lines = [line for line in two[1].splitlines() if line.startswith("Training: 100 %")]
     assert len(lines) == 1
-    assert sorted(path.suffix for path in two[0].iterdir()) == [".json", ".json", ".pt", ".pt", ".pt"]
+    assert sorted(path.suffix for path in two[0].iterdir()) == [*[".json"] * 4, *[".pt"] * 3]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="no other system lists threads by name")
+def test_no_thread_of_the_group_outlives_it(two: tuple[Path, str]) -> None:
+    """One that is left when the interpreter ends may abort the process, and torchrun then reports a failure."""
+    for rank in range(2):
+        names = json.loads((two[0] / f"threads_{rank}.json").read_text())
+        assert names
+        assert not [name for name in names if "gloo" in name]
 
 
 def test_a_killed_worker_goes_on_from_the_checkpoint(
