@@ -2,9 +2,9 @@
 
 MODEL is a family or, of its published sizes, one: both columns of `kws models` hold names ("deepkws", "cnn-tstride4").
 Each is built with random weights, calibrated on the audio that exports are proved with, and quantized to eight and to
-four bits. Graph, C on this machine, C on each emulated processor, TFLite Micro, LiteRT,
-tflite-runtime and ONNX Runtime then hear the same minutes; the table says how many values differ and by how much. An
-engine that must be equal and is not ends it with status 1. An emulated processor takes from seconds (wren) to half an
+four bits. Graph, C on this machine, C on each emulated processor, TFLite Micro, LiteRT, tflite-runtime and ONNX Runtime
+then hear the same minutes; the table says how many values differ and by how much. An engine that must be equal and is
+not ends it with status 1. An emulated processor takes from seconds (wren) to half an
 hour (cnn-trad-fpool3) for ten minutes of audio: --emulated-minutes gives the emulators the first minutes alone.
 """
 

@@ -1,6 +1,5 @@
 """benchmarks/ablations.py: every row is a recipe that loads, and what was trained is not trained again."""
 
-import importlib.util
 import subprocess
 import sys
 from collections.abc import Callable
@@ -21,13 +20,8 @@ MakeClips = Callable[..., Path]
 
 
 @pytest.fixture(scope="module")
-def ablations() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("ablations", BENCHMARK)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def ablations(load_benchmark: Callable[[str], ModuleType]) -> ModuleType:
+    return load_benchmark("ablations")
 
 
 @pytest.fixture

@@ -1,12 +1,10 @@
 """The bars of the emulated Cortex-M4: counts are exact, so that a test can hold the runtime to them."""
 
-import importlib.util
-from pathlib import Path
+from collections.abc import Callable
 from types import ModuleType
 
 import pytest
 
-BENCHMARK = Path(__file__).parents[2] / "benchmarks" / "instructions.py"
 BARS = {
     "pointwise 64 -> 64, one position": 1.4,
     "dense 1640 -> 12": 1.3,
@@ -20,13 +18,8 @@ FRAME_BAR = 25_000
 
 
 @pytest.fixture(scope="module")
-def benchmark() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("instructions", BENCHMARK)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def benchmark(load_benchmark: Callable[[str], ModuleType]) -> ModuleType:
+    return load_benchmark("instructions")
 
 
 @pytest.mark.parametrize("name", BARS)

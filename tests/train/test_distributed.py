@@ -60,6 +60,7 @@ def test_the_first_process_alone_prints_and_writes(two: tuple[Path, str]) -> Non
     assert sorted(path.suffix for path in two[0].iterdir()) == [*[".json"] * 4, *[".pt"] * 3]
 
 
+# The names stand in /proc, which Linux alone has; CI runs on Linux.
 @pytest.mark.skipif(sys.platform != "linux", reason="no other system lists threads by name")
 def test_no_thread_of_the_group_outlives_it(two: tuple[Path, str]) -> None:
     """One that is left when the interpreter ends may abort the process, and torchrun then reports a failure."""

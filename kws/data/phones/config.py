@@ -12,10 +12,9 @@ class PhonesConfig:
     ``pieces`` clips of each phrase and ``near_pieces`` of what is not the phrase are said in the voices of the
     training split's speakers, fewer where the recordings lack their sounds, each up to ``slowest`` times as long as it
     was read: alone, a word is said more slowly than in a sentence (Klatt, "Linguistic uses of segmental duration in
-    English", JASA 1976), and with emphasis. ``weight`` is what the phones' loss counts
-    beside the keywords' (0: phones are not learned), ``layer`` behind which ReLU of the model they are read off (0: the
-    first), ``delay_ms`` how long after a phone. The first ``pretrain_steps`` of the model, and of its teacher, learn
-    phones alone.
+    English", JASA 1976), and with emphasis. ``weight`` is what the phones' loss counts beside the keywords' (0: phones
+    are not learned), ``layer`` behind which ReLU of the model they are read off (0: the first), ``delay_ms`` how long
+    after a phone. The first ``pretrain_steps`` of the model, and of its teacher, learn phones alone.
 
     Raises:
         ValueError: a value is outside its bounds; the sentence starts with the field's name.
