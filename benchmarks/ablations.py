@@ -33,6 +33,8 @@ DRAWN = ("augment.", "examples.", "frontend.")
 NOTHING_SYNTHETIC: Values = {"synthesis.positives": 0, "synthesis.negatives": 0}
 """What is synthesized is made once and named as a manifest of its own."""
 
+SHARDS = 16
+
 WORDS: Values = {"label_unit": "words", "detector.smooth_frames": 30, "detector.max_frames": 100}
 PAPER: Values = {**WORDS, "train.frame_step": 4, "train.batch_clips": 64, "train.learning_rate": 2e-3}
 """As Chen et al. 2014 and Sainath and Parada 2015 have it: labels for words, a window of 410 or 320 ms."""
@@ -138,9 +140,9 @@ class Bench:
         """Return the folder of the examples that these settings draw."""
         drawn = {name: value for name, value in values.items() if name.startswith(DRAWN)}
         folder = self.out / f"shards_{key({**self.base, **drawn, 'examples': self.examples})}"
-        if not (folder / "shards.json").is_file():
+        if len(list(folder.glob("shard_*.tar"))) < SHARDS:  # or was broken off, and goes on
             recipe = self.recipe({**drawn, **NOTHING_SYNTHETIC}, self.data, self.synthetic())
-            kws("shards", recipe, "--out", folder, "--examples", str(self.examples), "--shards", "16")
+            kws("shards", recipe, "--out", folder, "--examples", str(self.examples), "--shards", str(SHARDS))
         return folder
 
     def model(self, values: Values) -> Path:
