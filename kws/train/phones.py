@@ -2,7 +2,6 @@
 
 import hashlib
 import io
-import itertools
 import json
 import sys
 import zipfile
@@ -20,6 +19,7 @@ from kws.data import manifest
 from kws.data.manifest import Clip
 from kws.data.phones import corpus
 from kws.data.phones.inventory import Inventory, find_inventory
+from kws.data.phones.near import Target, with_pauses
 from kws.data.phones.pieces import Pieces
 from kws.data.phones.speech import FRAME_HOPS, AlignedSpeech, Utterance
 from kws.data.phones.synthetic import accents_and_variants, say_with_phones
@@ -36,7 +36,7 @@ from kws.train.distributed import Ranks
 from kws.train.recognizer import EFFORT, Labelled, align_speech
 from kws.train.streams import Domain
 
-VERSION = 2
+VERSION = 3
 """Raised when the same recipe and recordings would give other phones or pieces."""
 MAIN_ACCENTS = ("en-us", "en-gb")
 MAIN_SHARE = 0.6
@@ -192,8 +192,7 @@ def _say_pieces(recipe: Recipe, speech: AlignedSpeech, folder: Path) -> None:
     config = recipe.phones
     accents = [accent.identifier for accent in espeak.accents(recipe.synthesis.language)]
     targets = [
-        corpus.Target(phrase, _ways(phrase, accents, _main_accent(recipe), speech.inventory))
-        for phrase in recipe.wake_phrases
+        Target(phrase, _ways(phrase, accents, _main_accent(recipe), speech.inventory)) for phrase in recipe.wake_phrases
     ]
     others = [[phone for word in one.utterance.words[:3] for phone in word] for one in speech.utterances[:OTHER_TEXTS]]
     made = corpus.make(Pieces(speech), targets, others, config, folder, recipe.seed)
@@ -204,15 +203,15 @@ def _say_pieces(recipe: Recipe, speech: AlignedSpeech, folder: Path) -> None:
 
 
 def _ways(phrase: str, accents: Sequence[str], main: str, inventory: Inventory) -> tuple[tuple[int, ...], ...]:
-    """Return how the accents say a phrase, those left out whose phones the inventory lacks.
+    """Return how the accents say a phrase, with pauses and without, but those whose phones the inventory lacks.
 
     The main way to say it weighs as much as all others together.
     """
-    ways = []
+    ways: list[tuple[int, ...]] = []
     for accent in [*accents, *[main] * len(accents)]:
         words = espeak.phonemes([phrase], accent, ipa=False)[0]
         if all(map(inventory.can_say, words)):
-            ways.append(tuple(inventory.numbers(itertools.chain(*words))))
+            ways += with_pauses([phones for word in words if (phones := inventory.numbers(word))])
     return tuple(way for way in ways if way)
 
 

@@ -10,11 +10,12 @@ class PhonesConfig:
     """Where a recipe's data has transcripts (``utterances.csv``): how many clips are put together from pieces of it.
 
     ``pieces`` clips of each phrase and ``near_pieces`` of what is not the phrase are said in the voices of the
-    training split's speakers, fewer where the recordings lack their sounds, each up to ``slowest`` times as long as it
-    was read: alone, a word is said more slowly than in a sentence (Klatt, "Linguistic uses of segmental duration in
-    English", JASA 1976), and with emphasis. ``weight`` is what the phones' loss counts beside the keywords' (0: phones
-    are not learned), ``layer`` behind which ReLU of the model they are read off (0: the first), ``delay_ms`` how long
-    after a phone. The first ``pretrain_steps`` of the model, and of its teacher, learn phones alone.
+    training split's speakers, fewer where the recordings lack their sounds, half of them up to ``slowest`` times as
+    long as they were read: alone, a word is said more slowly than in a sentence (Klatt, "Linguistic uses of segmental
+    duration in English", JASA 1976), and with emphasis. ``weight`` is what the phones' loss counts beside the
+    keywords' (0: phones are not learned), ``layer`` behind which ReLU of the model they are read off (0: the first),
+    ``delay_ms`` how long after a phone. The first ``pretrain_steps`` of the model, and of its teacher, learn phones
+    alone.
 
     Raises:
         ValueError: a value is outside its bounds; the sentence starts with the field's name.
@@ -24,8 +25,7 @@ class PhonesConfig:
     near_pieces: int = 0
     # Of the clips put together: the share with the best joins that is kept.
     kept_share: float = 0.8
-    # 1.5 instead found slow speakers of one phrase and lost the fast ones of another (docs/results.md).
-    slowest: float = 1.0
+    slowest: float = 1.6
     weight: float = 0.0
     layer: int = 2
     delay_ms: int = 80

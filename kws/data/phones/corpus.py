@@ -13,6 +13,7 @@ from kws.data.augment.voice import stretch
 from kws.data.manifest import NEAR_PHRASE, Clip
 from kws.data.phones.config import PhonesConfig
 from kws.data.phones.inventory import SILENCE
+from kws.data.phones.near import Target, near
 from kws.data.phones.pieces import Pieces, Run, Sound
 from kws.errors import KwsError
 from kws.files import unwritable
@@ -20,16 +21,6 @@ from kws.progress import bar
 
 MANIFEST = "manifest.csv"
 SAMPLE_RATE_HZ = 16000
-LEAST_CHANGED = 2
-"""So many of a phrase's phones at least are replaced, left out or added in a near phrase; all of a shorter one."""
-
-
-@dataclass(frozen=True)
-class Target:
-    """A phrase and the ways that its accents say it, as phone numbers without pauses."""
-
-    phrase: str
-    spoken: tuple[tuple[int, ...], ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,6 +35,8 @@ class Said:
 
 TRIES = 3
 """So many draws for each clip that is wanted."""
+AS_READ_SHARE = 0.5
+"""So many clips keep the pace of the sentences that they are cut from; the others' ratios are all as likely."""
 
 Draw = Callable[[], Sequence[int] | None]
 
@@ -85,56 +78,6 @@ def make(
     return directory / MANIFEST
 
 
-def near(
-    targets: Sequence[Target], others: Sequence[Sequence[int]], phones: int, rng: np.random.Generator
-) -> tuple[int, ...] | None:
-    """Return what is not the phrase: ordinary words, or the phrase with a part replaced, cut off or prefixed.
-
-    Every stretch of it differs by at least ``LEAST_CHANGED`` phones from every way that a phrase is said. None where
-    chance gives no such thing: everything is too like a phrase of one phone.
-    """
-    targets = [target for target in targets if target.spoken]
-    phrases = {spoken for target in targets for spoken in target.spoken}
-    for _ in range(100 if targets and others else 0):
-        words = others[int(rng.integers(len(others)))]
-        target = targets[int(rng.integers(len(targets)))]
-        own = target.spoken[int(rng.integers(len(target.spoken)))]
-        cut = int(rng.integers(1, max(len(own) - 1, 2)))
-        kind = rng.random()
-        if kind < 0.5:
-            made = tuple(words)
-        elif kind < 0.7:
-            made = (*own[:cut], *words[:4])
-        elif kind < 0.85:
-            made = (*words[:4], *own[cut:])
-        else:
-            changed = list(own)
-            count = min(max(LEAST_CHANGED, len(own) // 3), len(own))
-            for place in rng.choice(len(own), count, replace=False):
-                changed[int(place)] = int(rng.integers(1, phones))
-            made = tuple(changed)
-        if made and not any(holds(made, phrase) for phrase in phrases):
-            return made
-    return None
-
-
-def holds(phones: Sequence[int], phrase: Sequence[int]) -> bool:
-    """Return whether some stretch of ``phones`` is the phrase but for fewer than ``LEAST_CHANGED`` phones.
-
-    The edit distance of a stretch (Sellers, "The theory and computation of evolutionary distances", 1980).
-
-    >>> holds((7, 1, 2, 4, 8), (1, 2, 3, 4)), holds((7, 1, 4, 8), (1, 2, 3, 4))
-    (True, False)
-    """
-    row = [0] * (len(phones) + 1)
-    for index, phone in enumerate(phrase, 1):
-        before, row[0] = row[0], index
-        for place, heard in enumerate(phones, 1):
-            best = min(before + (phone != heard), row[place] + 1, row[place - 1] + 1)
-            before, row[place] = row[place], best
-    return min(row) < min(LEAST_CHANGED, len(phrase))
-
-
 def _one_of(spoken: Sequence[Sequence[int]], rng: np.random.Generator) -> Sequence[int] | None:
     return spoken[int(rng.integers(len(spoken)))] if spoken else None
 
@@ -159,8 +102,11 @@ def _say(
 
 
 def slower(sound: Sound, slowest: float, rng: np.random.Generator) -> Sound:
-    """Return the sound 1 to ``slowest`` times as long, any ratio as likely; pitch and voice stay as they are."""
-    if slowest == 1.0:
+    """Return the sound as it is, or as likely up to ``slowest`` times as long; pitch and voice stay as they are.
+
+    Where all are drawn out, those who speak fast are no longer heard.
+    """
+    if slowest == 1.0 or rng.random() < AS_READ_SHARE:
         return sound
     samples, tempo = stretch(sound.samples, float(slowest ** -rng.random()))
     samples = samples / np.float32(max(float(np.abs(samples).max()), 1e-9))

@@ -25,8 +25,8 @@ SPREAD_OF_RANK = 12.0
 
 CROSSFADE = 160
 """Samples over which pieces are joined: 10 ms."""
-PAUSE_FRAMES = 3
-"""Of the pauses before and after a phrase this much is kept."""
+PAUSE_FRAMES = 5
+"""Of a pause this much is kept after what is before it and before what is after it: at most 0.1 s each."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ class Pieces:
             near = np.argsort(nearness + rng.uniform(0.0, SPREAD_OF_RANK, len(said)))[:CANDIDATES]
             candidates.append([said[int(place)] for place in near])
         chosen, cost = self._best_path(phones, candidates, home, rng)
-        return _runs(chosen), cost / len(phones)
+        return self._runs(chosen), cost / len(phones)
 
     def _best_path(
         self, phones: list[int], candidates: list[list[tuple[int, int]]], home: int, rng: np.random.Generator
@@ -113,6 +113,20 @@ class Pieces:
                 costs[index, followers[utterance, at + 1]] = 0.0
         return np.asarray(costs)
 
+    def _runs(self, chosen: list[tuple[int, int]]) -> list[Run]:
+        """Return what is taken in one go; all pauses are cut, for nobody knows how long they are."""
+        runs: list[Run] = []
+        for utterance, at in chosen:
+            goes_on = runs and runs[-1].utterance == utterance and runs[-1].last == at
+            if goes_on and self._phone(utterance, at) != SILENCE:
+                runs[-1] = Run(utterance, runs[-1].first, at + 1)
+            else:
+                runs.append(Run(utterance, at, at + 1))
+        return runs
+
+    def _phone(self, utterance: int, segment: int) -> int:
+        return self.speech.utterances[utterance].segments[segment].phone
+
     def _middle(self, utterance: int, segment: int) -> NDArray[np.float32]:
         part = self.speech.utterances[utterance].segments[segment]
         return self.speech.level(utterance, (part.first + part.after) // 2)
@@ -121,7 +135,8 @@ class Pieces:
         """Return the sound of the pieces: levels matched, crossfaded over 10 ms at joins."""
         sound = self._piece(runs[0])
         for run in runs[1:]:
-            sound = _joined(sound, self._piece(run))
+            is_pause = self._phone(run.utterance, run.first) == SILENCE
+            sound = _joined(sound, self._piece(run), not is_pause)
         first, last = runs[0], runs[-1]
         before = self.speech.utterances[first.utterance].segments[first.first]
         after = self.speech.utterances[last.utterance].segments[last.last]
@@ -147,26 +162,16 @@ def _edge(segment: Segment, is_first: bool) -> float:
     """Return where a piece is cut, in frames: in mid-phone, or a little way into a pause."""
     if segment.phone != SILENCE:
         return (segment.first + segment.after) / 2.0
-    if is_first:
-        return max(segment.after - PAUSE_FRAMES, segment.first)
-    return min(segment.first + PAUSE_FRAMES, segment.after)
+    if is_first:  # half a frame holds what is crossfaded, lest the next word is heard
+        return max(segment.after - PAUSE_FRAMES, segment.first + 0.5)
+    return min(segment.first + PAUSE_FRAMES, segment.after - 0.5)
 
 
-def _runs(chosen: list[tuple[int, int]]) -> list[Run]:
-    runs: list[Run] = []
-    for utterance, at in chosen:
-        if runs and runs[-1].utterance == utterance and runs[-1].last == at:
-            runs[-1] = Run(utterance, runs[-1].first, at + 1)
-        else:
-            runs.append(Run(utterance, at, at + 1))
-    return runs
-
-
-def _joined(sound: NDArray[np.float32], piece: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Crossfade at constant power; the piece starts near the level that the sound ends with."""
+def _joined(sound: NDArray[np.float32], piece: NDArray[np.float32], is_levelled: bool) -> NDArray[np.float32]:
+    """Crossfade at constant power; the piece starts near the level that the sound ends with where ``is_levelled``."""
     count = min(CROSSFADE, len(sound), len(piece))
     ratio = (np.mean(sound[-count:] ** 2) + 1e-6) / (np.mean(piece[:count] ** 2) + 1e-6)
-    gain = float(np.clip(np.sqrt(ratio), 0.3, 3.0)) ** 0.7
+    gain = float(np.clip(np.sqrt(ratio), 0.3, 3.0)) ** 0.7 if is_levelled else 1.0
     ramp = np.ones(len(piece), np.float32)
     settled = min(len(piece), 1600)
     ramp[:settled] = np.linspace(gain, 1.0, settled)

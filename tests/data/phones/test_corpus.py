@@ -12,7 +12,9 @@ from kws.audio import read_audio
 from kws.data import manifest
 from kws.data.manifest import Clip
 from kws.data.phones.config import PhonesConfig
-from kws.data.phones.corpus import LEAST_CHANGED, Target, holds, make, near, slower
+from kws.data.phones.corpus import make, slower
+from kws.data.phones.inventory import SILENCE
+from kws.data.phones.near import Target, holds, least_changed, near
 from kws.data.phones.pieces import Pieces, Sound
 from kws.data.phones.speech import AlignedSpeech
 from kws.data.pool import read_pool
@@ -20,7 +22,7 @@ from kws.errors import KwsError
 
 TARGETS = [Target("hey marvin", ((3, 1, 4, 2, 5), (3, 1, 4, 5, 2, 5)))]
 OTHERS = [[1, 2, 1], [5, 4, 3, 2], [2, 3], [3, 1, 4, 2, 5, 1]]
-CONFIG = PhonesConfig(pieces=6, near_pieces=5, kept_share=0.5)
+CONFIG = PhonesConfig(pieces=6, near_pieces=5, kept_share=0.5, slowest=1.0)
 
 
 @pytest.fixture(scope="module")
@@ -110,11 +112,13 @@ def test_a_slower_phrase_is_as_high_and_stands_where_it_is_said_to(seed: int, sl
     assert crossings / len(inside) * 8000 == pytest.approx(hz, rel=0.06)
 
 
-def test_every_ratio_up_to_the_slowest_is_as_likely() -> None:
+def test_half_keep_their_pace_and_every_ratio_up_to_the_slowest_is_as_likely() -> None:
     rng = np.random.default_rng(0)
     still = Sound(np.zeros(1600, np.float32), 0, 1600)
-    ratios = np.sort([len(slower(still, 1.5, rng).samples) / 1600 for _ in range(4000)])
-    assert np.interp([0.1, 0.5, 0.9], np.linspace(0, 1, 4000), ratios) == pytest.approx(
+    sounds = [slower(still, 1.5, rng) for _ in range(4000)]
+    assert sum(sound is still for sound in sounds) == pytest.approx(2000, abs=150)
+    ratios = np.sort([len(sound.samples) / 1600 for sound in sounds if sound is not still])
+    assert np.interp([0.1, 0.5, 0.9], np.linspace(0, 1, len(ratios)), ratios) == pytest.approx(
         1.5 ** np.array([0.1, 0.5, 0.9]), 0.02
     )
 
@@ -163,7 +167,7 @@ PHONES = st.lists(st.integers(1, 3), min_size=1, max_size=4).map(tuple)
 @settings(max_examples=60, deadline=None)
 @given(phones=PHONES, phrase=PHONES)
 def test_holds_is_a_stretch_s_edit_distance(phones: tuple[int, ...], phrase: tuple[int, ...]) -> None:
-    assert holds(phones, phrase) == (nearest(phones, phrase) < min(LEAST_CHANGED, len(phrase)))
+    assert holds(phones, phrase) == (nearest(phones, phrase) < least_changed(phrase))
 
 
 @pytest.mark.parametrize("phrase", [(3, 1, 4, 2, 5), (3, 1), (4,)])
@@ -174,9 +178,28 @@ def test_near_never_holds_the_phrase_and_is_often_like_it(phrase: tuple[int, ...
     assert len(made) > 250
     for one in made:
         assert all(one[at : at + len(phrase)] != phrase for at in range(len(one)))
-        assert nearest(one, phrase) >= min(LEAST_CHANGED, len(phrase))
-    if len(phrase) > LEAST_CHANGED:
+        assert nearest(one, phrase) >= least_changed(phrase)
+    if len(phrase) > least_changed(phrase):
         assert any(one[: len(phrase) - 2] == phrase[: len(phrase) - 2] for one in made)
+
+
+def test_near_has_parts_of_the_phrase_before_after_around_and_in_other_words() -> None:
+    rng = np.random.default_rng(0)
+    phrase, other = (1, 2, 3, 4, 5, 6), [11, 12, 13, 14, 15]
+    found = {near([Target("x", (phrase,))], [other], 16, rng) for _ in range(400)}
+    assert {(1, 2, 3, 4, 11, 12, 13, 14), (12, 13, 14, 15, 3, 4, 5, 6)} <= found
+    assert {(1, 2, 11, 12, 5, 6), (12, 13, 14, 15, 3, 4, 11, 12, 13, 14), tuple(other)} <= found
+
+
+def test_near_of_a_phrase_said_with_pauses_has_them_inside_alone() -> None:
+    rng = np.random.default_rng(0)
+    ways = ((1, 2, 3, 4, 5, 6), (1, 2, 3, SILENCE, 4, 5, 6))
+    found = [near([Target("x", ways)], [[11, 12, 13, 14, 15]], 16, rng) for _ in range(400)]
+    made = [one for one in found if one is not None]
+    assert any(SILENCE in one for one in made)
+    for one in made:
+        assert SILENCE not in (one[0], one[-1])
+        assert not holds([phone for phone in one if phone != SILENCE], ways[0])
 
 
 def test_where_everything_is_the_phrase_there_is_nothing_near() -> None:

@@ -41,6 +41,18 @@ def test_the_phrase_is_what_is_heard(pieces: Pieces, seed: int) -> None:
     assert abs(loud[-1] + 1 - sound.end) < 80
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_between_words_there_may_be_a_pause_of_a_fifth_of_a_second_at_most(pieces: Pieces, seed: int) -> None:
+    chosen = pieces.choose([SILENCE, 3, 1, SILENCE, 4, 2, SILENCE], np.random.default_rng(seed))
+    assert chosen is not None
+    sound = pieces.render(chosen[0])
+    assert heard(sound.samples) == [3, 1, 4, 2]
+    loud = np.flatnonzero(np.abs(sound.samples[sound.begin : sound.end]) > 0.05)
+    assert 480 < np.diff(loud).max() <= 2 * PAUSE_FRAMES * 320
+    ends = [pieces.speech.utterances[run.utterance].segments[run.last].phone for run in chosen[0]]
+    assert ends.count(SILENCE) == 2
+
+
 def test_pieces_are_cut_in_mid_phone_and_overlap_by_the_crossfade(pieces: Pieces) -> None:
     runs, _ = chosen = pieces.choose(PHRASE, np.random.default_rng(0)) or ([], 0.0)
     assert chosen[0]
@@ -48,8 +60,8 @@ def test_pieces_are_cut_in_mid_phone_and_overlap_by_the_crossfade(pieces: Pieces
     for run in runs:
         cut = pieces.speech.utterances[run.utterance].segments
         first, last = cut[run.first], cut[run.last]
-        begin = (first.first + first.after) / 2 if first.phone else max(first.after - PAUSE_FRAMES, first.first)
-        end = (last.first + last.after) / 2 if last.phone else min(last.first + PAUSE_FRAMES, last.after)
+        begin = (first.first + first.after) / 2 if first.phone else max(first.after - PAUSE_FRAMES, first.first + 0.5)
+        end = (last.first + last.after) / 2 if last.phone else min(last.first + PAUSE_FRAMES, last.after - 0.5)
         spans.append((end - begin) * 320 + CROSSFADE)
     wanted = sum(spans) - CROSSFADE * (len(runs) - 1)
     assert len(pieces.render(runs).samples) == pytest.approx(wanted, abs=CROSSFADE)
