@@ -166,6 +166,7 @@ class WrenConfig:
         channels: the width of the blocks.
         residual: add a block's input to its output, where the widths are equal.
         head_channels: a hidden layer before the logits; 0: none.
+        final_steps: the logits see the last so many outputs of the layer before them.
         future_frames: how many frames later than its own an output is asked for, the declared latency.
     """
 
@@ -179,6 +180,7 @@ class WrenConfig:
     channels: int = 48
     residual: bool = True
     head_channels: int = 0
+    final_steps: int = 1
     future_frames: int = 0
 
     def __post_init__(self) -> None:
@@ -186,6 +188,7 @@ class WrenConfig:
         check_range("first_channels", self.first_channels, 1, 512)
         check_range("first_kernel_time", self.first_kernel_time, 1, 64)
         check_range("stride", self.stride, 1, self.first_kernel_time)
+        check_range("final_steps", self.final_steps, 1, 200)
         check_range("first_frequency_kernel", self.first_frequency_kernel, 0, 64)
         check_range("first_frequency_stride", self.first_frequency_stride, 1, 16)
         check_range("channels", self.channels, 1, 512)

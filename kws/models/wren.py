@@ -13,7 +13,8 @@ class Wren(Sequential):
     """A strided convolution, blocks of depthwise and pointwise convolutions with ever longer kernels, logits.
 
     Shape: LFBE [batch, frames, bands] in log2 units -> logits [batch, frames / stride, outputs]. A block is depthwise
-    over time, batch norm, pointwise, batch norm, plus its input where the widths are equal, ReLU.
+    over time, batch norm, pointwise, batch norm, plus its input where the widths are equal, ReLU. The logits see the
+    last ``final_steps`` outputs of that.
 
     >>> model = Wren(WrenConfig(), bands=40, outputs=2)
     >>> model.receptive_field, model.stride, model.latency
@@ -37,7 +38,9 @@ class Wren(Sequential):
         if config.head_channels:
             layers += [*dense_norm(inputs, config.head_channels, generator), Relu()]
             inputs = config.head_channels
-        super().__init__([*layers, Dense(inputs, outputs, generator)])
+        steps = config.final_steps
+        last = TimeConv(inputs, outputs, steps, generator=generator) if steps > 1 else Dense(inputs, outputs, generator)
+        super().__init__([*layers, last])
         self.latency = config.future_frames
 
 

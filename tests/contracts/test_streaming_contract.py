@@ -112,6 +112,7 @@ FAMILIES: dict[str, tuple[str, int, dict[str, Any]]] = {
             "blocks": [3, 4],
             "dilations": [2, 3],
             "head_channels": 6,
+            "final_steps": 3,
         },
     ),
 }

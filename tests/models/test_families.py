@@ -74,6 +74,7 @@ def test_first_outputs_are_of_order_one(name: str, small: Small) -> None:
         (WrenConfig, {"blocks": ()}, "blocks"),
         (WrenConfig, {"dilations": (1, 2)}, "dilations"),
         (WrenConfig, {"channels": 0}, "channels"),
+        (WrenConfig, {"final_steps": 0}, "final_steps"),
     ],
 )
 def test_bounds_are_checked(config: Any, settings: dict[str, Any], name: str) -> None:

@@ -245,14 +245,15 @@ def test_wren_keeps_its_bounds() -> None:
 
 def test_wren_by_hand() -> None:
     """A count written out: first convolution, blocks, head, logits."""
-    config = WrenConfig(10, 5, 3, 7, 2, blocks=(4, 6), dilations=(2, 3), channels=12, head_channels=8, future_frames=4)
+    sizes: dict[str, Any] = {"blocks": (4, 6), "dilations": (2, 3), "channels": 12, "head_channels": 8}
+    config = WrenConfig(10, 5, 3, 7, 2, **sizes, final_steps=3, future_frames=4)
     model = build(ModelConfig("wren", wren=config), 40, 2)
     map_width = ((40 - 7) // 2 + 1) * 10
     first = 5 * 7 * 10 + map_width * 12
     blocks = (4 * 12 + 12 * 12) + (6 * 12 + 12 * 12)
-    assert weights(model) == first + blocks + 12 * 8 + 8 * 2
-    assert model.macs == 5 * 7 * map_width + map_width * 12 + blocks + 12 * 8 + 8 * 2
-    assert (model.stride, model.latency, model.receptive_field) == (3, 4, 5 + 3 * (3 * 2 + 5 * 3))
+    assert weights(model) == first + blocks + 12 * 8 + 8 * 2 * 3
+    assert model.macs == 5 * 7 * map_width + map_width * 12 + blocks + 12 * 8 + 8 * 2 * 3
+    assert (model.stride, model.latency, model.receptive_field) == (3, 4, 5 + 3 * (3 * 2 + 5 * 3 + 2))
     assert sum(isinstance(part, DepthwiseConv2d) for part in model.modules()) == 2
 
 
