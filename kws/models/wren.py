@@ -26,9 +26,10 @@ class Wren(Sequential):
 
     def __init__(self, config: WrenConfig, bands: int, outputs: int, generator: torch.Generator | None = None) -> None:
         layers, inputs = _first(config, bands, generator)
-        for kernel, dilation in zip(config.blocks, config.dilations or (1,) * len(config.blocks), strict=True):
+        dilations, shorts = config.dilations or (1,) * len(config.blocks), config.short_blocks or config.blocks
+        for kernel, short, dilation in zip(config.blocks, shorts, dilations, strict=True):
             body: list[Streaming] = [
-                *depthwise_norm(inputs, kernel, generator, dilation),
+                *depthwise_norm(inputs, kernel, generator, dilation, (short, kernel) if short < kernel else ()),
                 *dense_norm(inputs, config.channels, generator),
             ]
             if config.residual and inputs == config.channels:

@@ -257,6 +257,15 @@ def test_wren_by_hand() -> None:
     assert sum(isinstance(part, DepthwiseConv2d) for part in model.modules()) == 2
 
 
+def test_half_of_a_wren_s_channels_have_the_short_kernels() -> None:
+    config = ModelConfig("wren", wren=WrenConfig(blocks=(5, 6), short_blocks=(3, 6), channels=12))
+    model = build(config, 40, 2, generator())
+    first, second = (part for part in model.modules() if isinstance(part, DepthwiseConv2d))
+    assert [int(row.count_nonzero()) for row in first.weight] == [3] * 16 + [5] * 16
+    assert torch.all(first.weight[:16, :2] == 0.0)
+    assert torch.all(second.weight != 0.0)
+
+
 def test_a_wren_without_residuals_has_none() -> None:
     with_them = build(ModelConfig("wren"), 40, 2, generator()).eval()
     without = build(ModelConfig("wren", wren=WrenConfig(residual=False)), 40, 2, generator()).eval()
