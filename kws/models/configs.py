@@ -163,7 +163,7 @@ class WrenConfig:
         first_frequency_kernel: 0: the first convolution sees all bands; above: it is two-dimensional, with this kernel
             and ``first_frequency_stride`` over the bands, and a pointwise layer brings its map to ``channels``.
         blocks: the depthwise kernel of each block, in steps; ``dilations``: their dilations, none given: all 1.
-        short_blocks: half of each block's channels have these kernels (MixConv, Tan and Le 2019); none: all alike.
+        short_share: half of each block's channels have kernels of that share of its length (MixConv, Tan and Le 2019).
         channels: the width of the blocks.
         residual: add a block's input to its output, where the widths are equal.
         head_channels: a hidden layer before the logits; 0: none.
@@ -177,7 +177,7 @@ class WrenConfig:
     first_frequency_kernel: int = 0
     first_frequency_stride: int = 1
     blocks: tuple[int, ...] = (5, 9, 13, 17, 21)
-    short_blocks: tuple[int, ...] = ()
+    short_share: float = 1.0
     dilations: tuple[int, ...] = ()
     channels: int = 48
     residual: bool = True
@@ -198,14 +198,12 @@ class WrenConfig:
         check_range("future_frames", self.future_frames, 0, MAX_FUTURE_FRAMES)
         if not 1 <= len(self.blocks) <= 32:
             raise ValueError("blocks must be 1 to 32 kernel sizes")
-        for name in ("short_blocks", "dilations"):
-            if len(getattr(self, name)) not in (0, len(self.blocks)):
-                raise ValueError(f"{name} must be as many as blocks, {len(self.blocks)}, or none")
-        for name in ("blocks", "short_blocks", "dilations"):
+        check_range("short_share", self.short_share, 0.01, 1.0)
+        if len(self.dilations) not in (0, len(self.blocks)):
+            raise ValueError(f"dilations must be as many as blocks, {len(self.blocks)}, or none")
+        for name in ("blocks", "dilations"):
             for value in getattr(self, name):
                 check_range(name, value, 1, 200)
-        if any(short > long for short, long in zip(self.short_blocks, self.blocks, strict=False)):
-            raise ValueError("short_blocks must be at most as long as blocks")
 
 
 @dataclass(frozen=True)

@@ -26,8 +26,8 @@ class Wren(Sequential):
 
     def __init__(self, config: WrenConfig, bands: int, outputs: int, generator: torch.Generator | None = None) -> None:
         layers, inputs = _first(config, bands, generator)
-        dilations, shorts = config.dilations or (1,) * len(config.blocks), config.short_blocks or config.blocks
-        for kernel, short, dilation in zip(config.blocks, shorts, dilations, strict=True):
+        for kernel, dilation in zip(config.blocks, config.dilations or (1,) * len(config.blocks), strict=True):
+            short = max(1, round(config.short_share * kernel))
             body: list[Streaming] = [
                 *depthwise_norm(inputs, kernel, generator, dilation, (short, kernel) if short < kernel else ()),
                 *dense_norm(inputs, config.channels, generator),

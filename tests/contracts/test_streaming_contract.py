@@ -110,7 +110,7 @@ FAMILIES: dict[str, tuple[str, int, dict[str, Any]]] = {
             "stride": 3,
             "channels": 8,
             "blocks": [3, 4],
-            "short_blocks": [2, 4],
+            "short_share": 0.6,
             "dilations": [2, 3],
             "head_channels": 6,
             "final_steps": 3,

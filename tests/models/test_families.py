@@ -75,8 +75,8 @@ def test_first_outputs_are_of_order_one(name: str, small: Small) -> None:
         (WrenConfig, {"dilations": (1, 2)}, "dilations"),
         (WrenConfig, {"channels": 0}, "channels"),
         (WrenConfig, {"final_steps": 0}, "final_steps"),
-        (WrenConfig, {"short_blocks": (1, 2)}, "short_blocks"),
-        (WrenConfig, {"blocks": (3,), "short_blocks": (4,)}, "short_blocks"),
+        (WrenConfig, {"short_share": 0.0}, "short_share"),
+        (WrenConfig, {"short_share": 1.1}, "short_share"),
     ],
 )
 def test_bounds_are_checked(config: Any, settings: dict[str, Any], name: str) -> None:

@@ -258,7 +258,7 @@ def test_wren_by_hand() -> None:
 
 
 def test_half_of_a_wren_s_channels_have_the_short_kernels() -> None:
-    config = ModelConfig("wren", wren=WrenConfig(blocks=(5, 6), short_blocks=(3, 6), channels=12))
+    config = ModelConfig("wren", wren=WrenConfig(blocks=(5, 1), short_share=0.6, channels=12))
     model = build(config, 40, 2, generator())
     first, second = (part for part in model.modules() if isinstance(part, DepthwiseConv2d))
     assert [int(row.count_nonzero()) for row in first.weight] == [3] * 16 + [5] * 16
