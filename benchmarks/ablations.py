@@ -21,6 +21,7 @@ from typing import Any
 
 import click
 
+from kws.config import to_data
 from kws.models.figures import figures
 from kws.recipe import load_recipe
 
@@ -29,6 +30,9 @@ Values = Mapping[str, Any]
 
 DRAWN = ("augment.", "examples.", "frontend.")
 """What begins so changes the examples."""
+
+LEARNING = ("model", "train", "detector")
+"""Tables that do not change the examples."""
 
 NOTHING_SYNTHETIC: Values = {"synthesis.positives": 0, "synthesis.negatives": 0}
 """What is synthesized is made once and named as a manifest of its own."""
@@ -42,22 +46,33 @@ PAPER: Values = {**WORDS, "train.frame_step": 4, "train.batch_clips": 64, "train
 TABLES: dict[str, dict[str, Values]] = {
     "wren": {
         "as it is": {},
-        "32 channels": {"model.wren.channels": 32},
-        "64 channels": {"model.wren.channels": 64},
-        "kernels of 5 alone": {"model.wren.blocks": [5, 5, 5, 5, 5]},
-        "kernels of 5, dilated 1 2 4 4 4": {
-            "model.wren.blocks": [5, 5, 5, 5, 5],
-            "model.wren.dilations": [1, 2, 4, 4, 4],
+        "48 channels": {"model.wren.channels": 48},
+        "72 channels": {"model.wren.channels": 72},
+        "five blocks of 52 channels": {
+            "model.wren.channels": 52,
+            "model.wren.blocks": [5, 11, 15, 19, 23],
         },
-        "kernels of 13 alone": {"model.wren.blocks": [13, 13, 13, 13, 13]},
-        "four blocks": {"model.wren.blocks": [5, 11, 17, 29]},
-        "no residuals": {"model.wren.residual": False},
-        "a step of 10 ms": {"model.wren.stride": 1},
-        "a step of 40 ms": {"model.wren.stride": 4, "model.wren.blocks": [3, 5, 7, 9, 11]},
-        "first convolution over 5 bands": {
+        "one kernel in each block": {"model.wren.short_share": 1.0},
+        "kernels of 5 alone": {"model.wren.blocks": [5, 5, 5, 5], "model.wren.short_share": 1.0},
+        "residuals": {"model.wren.residual": True},
+        "logits of one step": {"model.wren.final_steps": 1},
+        "logits of one step, residuals": {"model.wren.final_steps": 1, "model.wren.residual": True},
+        "a step of 20 ms, 58 channels": {
+            "model.wren.stride": 2,
+            "model.wren.channels": 58,
+            "model.wren.blocks": [7, 17, 23, 33],
+            "model.wren.final_steps": 9,
+        },
+        "a step of 40 ms": {
+            "model.wren.stride": 4,
+            "model.wren.blocks": [5, 9, 11, 17],
+            "model.wren.final_steps": 5,
+        },
+        "first convolution over 5 bands, 54 channels": {
             "model.wren.first_channels": 8,
             "model.wren.first_frequency_kernel": 5,
             "model.wren.first_frequency_stride": 2,
+            "model.wren.channels": 54,
         },
     },
     "loss": {
@@ -121,6 +136,14 @@ class Bench:
         }
         out.mkdir(parents=True, exist_ok=True)
 
+    def key(self, values: Values, without: Sequence[str] = (), **counts: int) -> str:
+        """Return a name for what these settings give, every default in it: another default is another model.
+
+        ``without``: the recipe's tables that do not matter for it.
+        """
+        whole = to_data(load_recipe(self.recipe(values)))
+        return key({**{name: value for name, value in whole.items() if name not in without}, **counts})
+
     def recipe(self, values: Values, *manifests: Path) -> Path:
         """Write a recipe; the path is named by what stands in it."""
         text = toml({**self.base, **values})
@@ -131,7 +154,7 @@ class Bench:
 
     def synthetic(self) -> Path:
         """Return the manifest of synthetic speech."""
-        folder = self.out / f"clips_{key(self.base)}"
+        folder = self.out / f"clips_{self.key({}, LEARNING)}"
         if not (folder / "manifest.csv").is_file():
             kws("synth", "--recipe", self.recipe({}), "--out", folder)
         return folder / "manifest.csv"
@@ -139,7 +162,7 @@ class Bench:
     def shards(self, values: Values) -> Path:
         """Return the folder of the examples that these settings draw."""
         drawn = {name: value for name, value in values.items() if name.startswith(DRAWN)}
-        folder = self.out / f"shards_{key({**self.base, **drawn, 'examples': self.examples})}"
+        folder = self.out / f"shards_{self.key(drawn, LEARNING, examples=self.examples)}"
         if len(list(folder.glob("shard_*.tar"))) < SHARDS:  # or was broken off, and goes on
             recipe = self.recipe({**drawn, **NOTHING_SYNTHETIC}, self.data, self.synthetic())
             kws("shards", recipe, "--out", folder, "--examples", str(self.examples), "--shards", str(SHARDS))
@@ -147,7 +170,7 @@ class Bench:
 
     def model(self, values: Values) -> Path:
         """Return the model that these settings give."""
-        folder = self.out / f"model_{key({**self.base, **values, 'examples': self.examples, 'steps': self.steps})}"
+        folder = self.out / f"model_{self.key(values, examples=self.examples, steps=self.steps)}"
         if not list(folder.glob("*.kws")):
             shards = {"train.shards": f"{self.shards(values).resolve()}/*.tar", "train.reuse": 1, "train.trials": 4}
             settings = {**values, **shards, "train.steps": self.steps, **NOTHING_SYNTHETIC}

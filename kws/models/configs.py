@@ -173,16 +173,16 @@ class WrenConfig:
 
     first_channels: int = 32
     first_kernel_time: int = 5
-    stride: int = 2
+    stride: int = 3
     first_frequency_kernel: int = 0
     first_frequency_stride: int = 1
-    blocks: tuple[int, ...] = (5, 9, 13, 17, 21)
-    short_share: float = 1.0
+    blocks: tuple[int, ...] = (5, 11, 15, 23)
+    short_share: float = 0.6
     dilations: tuple[int, ...] = ()
-    channels: int = 48
-    residual: bool = True
+    channels: int = 60
+    residual: bool = False
     head_channels: int = 0
-    final_steps: int = 1
+    final_steps: int = 6
     future_frames: int = 0
 
     def __post_init__(self) -> None:

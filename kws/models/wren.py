@@ -18,7 +18,7 @@ class Wren(Sequential):
 
     >>> model = Wren(WrenConfig(), bands=40, outputs=2)
     >>> model.receptive_field, model.stride, model.latency
-    (125, 2, 0)
+    (170, 3, 0)
 
     Raises:
         KwsError: the bands are fewer than ``first_frequency_kernel``.

@@ -209,7 +209,7 @@ def test_the_first_frames_hear_digital_silence_in_both(features: Features, poste
 
 def test_weights_are_symmetric_and_scales_are_float32(features: Features, prepare: Prepare) -> None:
     model = build(load(ModelConfig, {"name": "wren"}), 40, 3, torch.Generator().manual_seed(6))
-    clips = features(2, 100, 40)
+    clips = features(2, 102, 40)
     graph = lowered(prepare(model, clips), clips)
     for op in graph.ops:
         if isinstance(op, Conv2D | DepthwiseConv2D):
@@ -223,7 +223,7 @@ def test_weights_are_symmetric_and_scales_are_float32(features: Features, prepar
 
 
 def test_weights_of_four_bits_where_they_are_many(features: Features, prepare: Prepare, posteriors: Posteriors) -> None:
-    clips = features(2, 100, 40)
+    clips = features(2, 102, 40)
     model = prepare(build(load(ModelConfig, {"name": "wren"}), 40, 3, torch.Generator().manual_seed(6)), clips)
     inputs = quantized_input(torch.from_numpy(clips)).numpy()
     eight, four = quantize_model(model, inputs), quantize_model(model, inputs, weight_bits=4)

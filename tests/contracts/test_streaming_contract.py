@@ -99,7 +99,18 @@ FAMILIES: dict[str, tuple[str, int, dict[str, Any]]] = {
     "bc_resnet with sub-bands": ("bc_resnet", 40, {"tau": 0.5, "average_steps": 2}),
     "tc_resnet8": ("tc_resnet8", BANDS, {"width": 0.5, "average_steps": 2}),
     "mdtc": ("mdtc", BANDS, {"stacks": 3, "stack_size": 2, "kernel_time": 3, "channels": 8}),
-    "wren": ("wren", BANDS, {"first_channels": 8, "channels": 8, "blocks": [3, 4], "future_frames": 5}),
+    "wren": (
+        "wren",
+        BANDS,
+        {
+            "first_channels": 8,
+            "channels": 8,
+            "blocks": [3, 4],
+            "short_share": 1.0,
+            "residual": True,
+            "future_frames": 5,
+        },
+    ),
     "wren in two dimensions": (
         "wren",
         BANDS,

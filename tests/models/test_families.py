@@ -85,7 +85,7 @@ def test_bounds_are_checked(config: Any, settings: dict[str, Any], name: str) ->
 
 
 def test_a_latency_beyond_what_is_seen_is_refused() -> None:
-    config = WrenConfig(blocks=(1,), future_frames=5)
+    config = WrenConfig(blocks=(1,), final_steps=1, future_frames=5)
     with pytest.raises(KwsError, match=r"model\.wren\.future_frames"):
         build(ModelConfig("wren", wren=config), 40, 2)
     assert build(ModelConfig("wren", wren=replace(config, future_frames=4)), 40, 2).latency == 4

@@ -245,8 +245,8 @@ def test_wren_keeps_its_bounds() -> None:
 
 def test_wren_by_hand() -> None:
     """A count written out: first convolution, blocks, head, logits."""
-    sizes: dict[str, Any] = {"blocks": (4, 6), "dilations": (2, 3), "channels": 12, "head_channels": 8}
-    config = WrenConfig(10, 5, 3, 7, 2, **sizes, final_steps=3, future_frames=4)
+    sizes: dict[str, Any] = {"blocks": (4, 6), "short_share": 1.0, "dilations": (2, 3), "channels": 12}
+    config = WrenConfig(10, 5, 3, 7, 2, **sizes, head_channels=8, final_steps=3, future_frames=4)
     model = build(ModelConfig("wren", wren=config), 40, 2)
     map_width = ((40 - 7) // 2 + 1) * 10
     first = 5 * 7 * 10 + map_width * 12
@@ -267,8 +267,8 @@ def test_half_of_a_wren_s_channels_have_the_short_kernels() -> None:
 
 
 def test_a_wren_without_residuals_has_none() -> None:
-    with_them = build(ModelConfig("wren"), 40, 2, generator()).eval()
-    without = build(ModelConfig("wren", wren=WrenConfig(residual=False)), 40, 2, generator()).eval()
+    with_them = build(ModelConfig("wren", wren=WrenConfig(residual=True)), 40, 2, generator()).eval()
+    without = build(ModelConfig("wren"), 40, 2, generator()).eval()
     assert parameters(with_them) == parameters(without)
     x = torch.rand(1, 60, 40, generator=generator())
     assert not torch.allclose(with_them(x), without(x))

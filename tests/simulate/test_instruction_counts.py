@@ -10,7 +10,7 @@ BARS = {
     "dense 1640 -> 12": 1.3,
     "dense 1640 -> 128": 1.3,
     "depthwise 3 x 3 over 25 x 5, 64 channels": 4.0,
-    "depthwise over time, Wren's five": 4.0,
+    "depthwise over time, Wren's four": 4.0,
 }
 """Instructions for a multiply-accumulate with 8-bit weights, at most."""
 
