@@ -12,6 +12,20 @@ PHONES_PER_CHANGE = 3
 """A near phrase differs by at least the larger of ``LEAST_CHANGED`` and one phone in ``PHONES_PER_CHANGE``: people with
 another accent say some phones otherwise and mean the phrase."""
 
+KINDS, SHARES = zip(
+    ("word", 0.35),  # as people say it
+    ("beginning", 0.15),  # the phrase's, then another word
+    ("end", 0.1),  # the phrase's, after another word
+    ("around", 0.15),  # the phrase's beginning and end around another word
+    ("within", 0.1),  # the phrase's middle in other words
+    ("changed", 0.15),  # the phrase with some phones replaced
+    strict=True,
+)
+"""What is nearly the phrase, and how much of it is of each kind."""
+
+FEW = 4
+"""Phones of another word that stand beside a part of the phrase, at most."""
+
 
 @dataclass(frozen=True)
 class Target:
@@ -64,17 +78,17 @@ def _like(
     # Where parts of the phrase alone are enough to fire at, "become of her" is a computer.
     cut = int(rng.integers(1, max(len(own) - 1, 2)))
     later = int(rng.integers(cut, len(own) + 1))
-    kind = rng.random()
-    if kind < 0.35:
-        return tuple(before)
-    if kind < 0.5:
-        return (*own[:cut], *after[:4])
-    if kind < 0.6:
-        return (*before[-4:], *own[cut:])
-    if kind < 0.75:
-        return (*own[:cut], *after[: int(rng.integers(1, 5))], *own[later:])
-    if kind < 0.85:
-        return (*before[-4:], *own[cut:later], *after[:4])
+    match KINDS[int(np.searchsorted(np.cumsum(SHARES[:-1]), rng.random(), side="right"))]:
+        case "word":
+            return tuple(before)
+        case "beginning":
+            return (*own[:cut], *after[:FEW])
+        case "end":
+            return (*before[-FEW:], *own[cut:])
+        case "around":
+            return (*own[:cut], *after[: int(rng.integers(1, FEW + 1))], *own[later:])
+        case "within":
+            return (*before[-FEW:], *own[cut:later], *after[:FEW])
     changed = list(own)
     for place in rng.choice(len(own), least_changed(own), replace=False):
         changed[int(place)] = int(rng.integers(1, phones))
