@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from kws.cli_options import DATA, FILE, PHRASES, PROCESSES, SEED
+from kws.errors import KwsError
 
 MANIFESTS = click.option(
     "--manifest",
@@ -48,6 +49,10 @@ def shards(
     from kws.train.run import TRAIN
 
     loaded = Overrides(phrases, data).load(recipe)
+    if loaded.phones.is_used:
+        raise KwsError(
+            f"{recipe}: shards hold neither phones nor pieces; set what [phones] has of them to 0, or drop it"
+        )
     clips = read_clips(loaded, [path / "manifest.csv" if path.is_dir() else path for path in manifests])
     pool = read_pool(clips, loaded.wake_phrases, "train")
     drawn = DrawnBatches(pool, loaded.frontend, loaded.examples, loaded.augment, (loaded.seed, TRAIN))
@@ -73,7 +78,11 @@ def augment(
     split: str,
     seed: int | None,
 ) -> None:
-    """Write examples as training draws them to PREVIEW_DIR: to listen to, a picture of each, and what was drawn."""
+    """Write examples as training draws them to PREVIEW_DIR: to listen to, a picture of each, and what was drawn.
+
+    What training synthesizes and puts together from recorded speech is not made here: name it by --manifest, once
+    `kws train` has it in the directory of its model (synthesis/, training/pieces_*/).
+    """
     from kws.data.pool import read_pool
     from kws.data.preview import Drawing, preview
     from kws.overrides import Overrides

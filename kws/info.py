@@ -53,7 +53,7 @@ def _facts(data: dict[str, Any]) -> Table:
         ),
         (
             "decision",
-            f"smoothing {detector['smooth_frames']} frames, maximum over {detector['max_frames']}, refractory "
+            f"smoothing {detector['smooth_frames']} steps, maximum over {detector['max_frames']}, refractory "
             f"{detector['refractory_ms']} ms",
         ),
         ("parameters", f"{data['parameters']:,}"),

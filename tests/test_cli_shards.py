@@ -43,3 +43,20 @@ def test_the_shards_are_what_training_would_draw(folder: Path) -> None:
     assert stored.batch(0, 6).features.equal(drawn.batch(0, 6).features)
     with pytest.raises(KwsError, match="another recipe, other clips or another number"):
         CliRunner().invoke(command, [*arguments[:-4], "--shards", "3"], catch_exceptions=False)
+
+
+def test_a_recipe_with_phones_has_no_shards(folder: Path) -> None:
+    (folder / "hey.toml").write_text('phrase = "hey"\n[phones]\npieces = 3\n')
+    arguments = [
+        "shards",
+        str(folder / "hey.toml"),
+        "--out",
+        str(folder / "shards"),
+        "--examples",
+        "6",
+        "--shards",
+        "2",
+    ]
+    with pytest.raises(KwsError, match=r"hey\.toml: shards hold neither phones nor pieces; set what \[phones\]"):
+        CliRunner().invoke(command, arguments, catch_exceptions=False)
+    assert not (folder / "shards").exists()

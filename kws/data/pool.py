@@ -173,7 +173,9 @@ def read_pool(clips: Iterable[Clip], phrases: str | Sequence[str], split: str) -
     there = {item.phrase for item in groups["positives"]}
     missing = [label for index, (label, _) in enumerate(known) if index not in there]
     if missing:
-        raise KwsError(f"the manifests have no {split} clip with label {missing[0]!r}; add some")
+        raise KwsError(
+            f"the manifests have no {split} clip with label {missing[0]!r}; add some, or let `kws synth` speak some"
+        )
     if not groups["near"] and not groups["speech"]:
         what = repr(phrases[0]) if len(phrases) == 1 else "the phrases"
         raise KwsError(f"the manifests have no {split} clip of other speech than {what}; add negatives")

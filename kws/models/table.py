@@ -53,7 +53,7 @@ def text(rows: list[dict[str, Any]]) -> str:
     )
     table.add_column("model")
     table.add_column("model.name")
-    for heading in ("parameters", "M MAC/s", "step ms", "sees ms", "latency ms", "state bytes"):
+    for heading in ("parameters", "M MAC/s", "step ms", "receptive ms", "latency ms", "state bytes"):
         table.add_column(heading, justify="right")
     for row in rows:
         table.add_row(

@@ -13,8 +13,8 @@ class Wren(Sequential):
     """A strided convolution, blocks of depthwise and pointwise convolutions with ever longer kernels, logits.
 
     Shape: LFBE [batch, frames, bands] in log2 units -> logits [batch, frames / stride, outputs]. A block is depthwise
-    over time, batch norm, pointwise, batch norm, plus its input where the widths are equal, ReLU. The logits see the
-    last ``final_steps`` outputs of that.
+    over time (half of its channels with shorter kernels, see ``short_share``), batch norm, pointwise, batch norm, with
+    ``residual`` plus its input where the widths are equal, ReLU. The logits see the last ``final_steps`` outputs.
 
     >>> model = Wren(WrenConfig(), bands=40, outputs=2)
     >>> model.receptive_field, model.stride, model.latency

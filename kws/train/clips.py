@@ -32,6 +32,11 @@ def read_domains(recipe: Recipe, manifests: Sequence[Path]) -> list[Domain]:
     """Return the same, a domain for each manifest: synthetic voices are one, each collection of recordings another."""
     domains = [Domain(_name(path), tuple(manifest.read(path))) for path in manifests]
     for entry in recipe.data:
+        if not Path(entry.manifest).exists():
+            raise KwsError(
+                f"{entry.manifest}: is not there; name the folder of your recordings by --data DIR "
+                "(kws corpus makes manifests of downloaded ones), or correct the recipe's [[data]]"
+            )
         found = manifest.read(Path(entry.manifest))
         unknown = sorted(set(entry.labels) - {clip.label for clip in found})
         if unknown:

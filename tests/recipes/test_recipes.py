@@ -46,6 +46,7 @@ def test_the_head_says_what_how_long_and_how(recipe_path: Path) -> None:
     )
     for wanted in ("# What: ", "# How long: ", "# Run: ", "kws train "):
         assert wanted in head
+    assert re.search(r"# How long: .*\d.* (minutes|hours)", head), "a time, measured or estimated from a measured rate"
     named = set(re.findall(r"recipes/\w+\.toml", head))
     assert named <= {f"recipes/{path.name}" for path in RECIPES}, "a recipe that is named must be there"
 
@@ -308,3 +309,9 @@ def test_repeated_words_get_labels_of_their_own() -> None:
     recipe = Recipe("filler, no no", label_unit="words", detector=longer)
     assert recipe.labels() == ("filler", "filler_2", "no", "no_2")
     assert re.fullmatch(r"[0-9a-f]{16}", config_hash(recipe))
+
+
+def test_a_corpus_that_is_not_there_is_asked_for() -> None:
+    recipe = load_recipe(Path(__file__).parents[2] / "recipes" / "wake_word.toml")
+    with pytest.raises(KwsError, match=r"corpus/manifest\.csv: is not there; name the folder .* by --data DIR"):
+        read_domains(recipe, [])

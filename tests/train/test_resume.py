@@ -24,9 +24,11 @@ from kws.train_config import TrainConfig
 MakeTask = Callable[..., Task]
 
 
-@pytest.fixture(scope="module")
-def short(tiny: Recipe) -> TrainConfig:
-    return dataclasses.replace(tiny.train, steps=12, trials=4, average_decay=0.9, loss="max_pool")
+@pytest.fixture(scope="module", params=[1, 3], ids="reuse {}".format)
+def short(tiny: Recipe, request: pytest.FixtureRequest) -> TrainConfig:
+    return dataclasses.replace(
+        tiny.train, steps=12, trials=4, average_decay=0.9, loss="max_pool", reuse=int(request.param)
+    )
 
 
 def model_with_batch_norm() -> Sequential:

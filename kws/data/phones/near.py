@@ -75,7 +75,7 @@ def _like(
     own: Sequence[int], before: Sequence[int], after: Sequence[int], phones: int, rng: np.random.Generator
 ) -> tuple[int, ...]:
     """Return the words ``before``, or a part of the phrase ``own`` beside other words, or it with phones changed."""
-    # Where parts of the phrase alone are enough to fire at, "become of her" is a computer.
+    # A model that fires at parts of the phrase alone would take "become of her" for "computer".
     cut = int(rng.integers(1, max(len(own) - 1, 2)))
     later = int(rng.integers(cut, len(own) + 1))
     match KINDS[int(np.searchsorted(np.cumsum(SHARES[:-1]), rng.random(), side="right"))]:
