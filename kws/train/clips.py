@@ -41,7 +41,7 @@ def read_domains(recipe: Recipe, manifests: Sequence[Path]) -> list[Domain]:
         unknown = sorted(set(entry.labels) - {clip.label for clip in found})
         if unknown:
             raise KwsError(f"{entry.manifest}: has no clip with label {unknown[0]!r}; correct the recipe's data.labels")
-        domains.append(Domain(_name(Path(entry.manifest)), taken(recipe, entry, found)))
+        domains.append(Domain(_name(Path(entry.manifest)), taken(recipe, entry, found), recorded=True))
     return domains
 
 

@@ -29,6 +29,8 @@ from kws.train_config import TrainConfig
 SPLIT = "dev"
 NOISE_SNR_DB = 10.0
 NOISE_PIECE_S = 5
+ENOUGH_RECORDED = 20
+"""With so many held-out recordings of a phrase, synthetic voices have no say: what they hear well, people may not."""
 NO_SPEECH = {"noise", "music", "rir", "array"}
 WORKERS = 4
 
@@ -47,10 +49,11 @@ class HeldOutStream:
 
 @dataclass(frozen=True)
 class Domain:
-    """Clips of one origin, such as synthetic voices or a user's recordings; each origin weighs the same."""
+    """Clips of one origin, such as synthetic voices or a user's recordings (``recorded``); each weighs the same."""
 
     name: str
     clips: tuple[Clip, ...]
+    recorded: bool = False
 
 
 def held_out_streams(
@@ -74,6 +77,9 @@ def held_out_streams(
         for domain in domains:
             found.setdefault(domain.name, []).extend(_positives(domain, phrase))
         heard = {name: clips for name, clips in found.items() if clips}
+        real = {name: heard[name] for name in {domain.name for domain in domains if domain.recorded} & heard.keys()}
+        if sum(map(len, real.values())) >= ENOUGH_RECORDED:
+            heard = {name: clips for name, clips in heard.items() if name in real}
         share = max(10, config.dev_positives // (len(phrases) * max(len(heard), 1)))
         for name, clips in heard.items():
             for plan in _both_ways(_choose(clips, share, rng), phrase, noises, repeat=2 * len(clips) <= share):

@@ -142,6 +142,19 @@ def test_each_origin_is_a_group_and_few_recordings_are_heard_both_ways(corpus: C
     assert sum(len(stream.layouts[0].events) for stream in both if stream.group) == 32
 
 
+def test_enough_recordings_judge_alone(corpus: Corpus) -> None:
+    spoken, few, enough = (
+        corpus(name, computer=count, neg_speech=6) for name, count in (("a", 6), ("b", 19), ("c", 20))
+    )
+    for recorded, groups in ((few, {"a", "b"}), (enough, {"c"})):
+        streams = lay([spoken, dataclasses.replace(recorded, recorded=True)])
+        assert {stream.group.split(",")[0] for stream in streams if stream.group} == groups
+    unmarked = {stream.group.split(",")[0] for stream in lay([spoken, enough]) if stream.group}
+    assert unmarked == {"a", "c"}
+    negatives = [stream for stream in lay([spoken, dataclasses.replace(enough, recorded=True)]) if not stream.group]
+    assert {Path(path).name[0] for path in paths(negatives)} == {"a", "c"}, "all other speech counts"
+
+
 def test_the_splits_own_noise_is_taken_where_there_is_some(corpus: Corpus) -> None:
     plain, noisy = corpus("synthesis", computer=4, neg_speech=6), corpus("noises", noise=1, neg_speech=0)
     generated, recorded = lay([plain]), lay([plain, noisy])
