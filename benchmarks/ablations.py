@@ -43,7 +43,7 @@ WORDS: Values = {"label_unit": "words", "detector.smooth_frames": 30, "detector.
 PAPER: Values = {**WORDS, "train.frame_step": 4, "train.batch_clips": 64, "train.learning_rate": 2e-3}
 """Labels for words, as Chen et al. 2014 and Sainath and Parada 2015 have them; the rest is ours."""
 
-# The detector's smoothing counts the model's steps: 90 ms of them in every row, or the nearest to it.
+# The detector's smoothing counts the model's steps: it is as long in every row of a table, or nearly so.
 TABLES: dict[str, dict[str, Values]] = {
     "wren": {
         "as it is": {},
@@ -70,6 +70,15 @@ TABLES: dict[str, dict[str, Values]] = {
             "model.wren.blocks": [5, 9, 11, 17],
             "model.wren.final_steps": 5,
             "detector.smooth_frames": 2,
+        },
+        "five blocks of 48 with residuals, 20 ms: its former shape": {
+            "model.wren.stride": 2,
+            "model.wren.channels": 48,
+            "model.wren.blocks": [5, 9, 13, 17, 21],
+            "model.wren.short_share": 1.0,
+            "model.wren.residual": True,
+            "model.wren.final_steps": 1,
+            "detector.smooth_frames": 5,
         },
         "first convolution over 5 bands, 54 channels": {
             "model.wren.first_channels": 8,

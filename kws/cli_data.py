@@ -51,7 +51,7 @@ def shards(
     loaded = Overrides(phrases, data).load(recipe)
     if loaded.phones.is_used:
         raise KwsError(
-            f"{recipe}: shards hold neither phones nor pieces; set what [phones] has of them to 0, or drop it"
+            f"{recipe}: shards hold neither phones nor pieces; set phones.pieces, near_pieces and weight to 0 for them"
         )
     clips = read_clips(loaded, [path / "manifest.csv" if path.is_dir() else path for path in manifests])
     pool = read_pool(clips, loaded.wake_phrases, "train")

@@ -71,15 +71,16 @@ def held_out_streams(
     """
     rng = np.random.default_rng((seed, zlib.crc32(b"held-out streams")))
     noises = tuple(clip.path for domain in domains for clip in domain.clips if _is_noise(clip))
+    real = {domain.name for domain in domains if domain.recorded}
     planned: list[_Planned] = []
     for index, phrase in enumerate(phrases):
         found: dict[str, list[Clip]] = {}
         for domain in domains:
             found.setdefault(domain.name, []).extend(_positives(domain, phrase))
         heard = {name: clips for name, clips in found.items() if clips}
-        real = {name: heard[name] for name in {domain.name for domain in domains if domain.recorded} & heard.keys()}
-        if sum(map(len, real.values())) >= ENOUGH_RECORDED:
-            heard = {name: clips for name, clips in heard.items() if name in real}
+        recorded = {name: clips for name, clips in heard.items() if name in real}
+        if sum(map(len, recorded.values())) >= ENOUGH_RECORDED:
+            heard = recorded
         share = max(10, config.dev_positives // (len(phrases) * max(len(heard), 1)))
         for name, clips in heard.items():
             for plan in _both_ways(_choose(clips, share, rng), phrase, noises, repeat=2 * len(clips) <= share):

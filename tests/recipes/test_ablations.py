@@ -65,6 +65,12 @@ def test_the_default_is_measured_against_what_could_be_it(ablations: ModuleType,
     assert beyond == {"72 channels"}
 
 
+def test_another_corpus_makes_other_shards_and_models(ablations: ModuleType, tmp_path: Path) -> None:
+    one, two = (ablations.Bench(tmp_path, tmp_path / name, ["computer"], (4, 4), 128, 10) for name in ("a", "b"))
+    assert one.key({}) == one.key({}) != two.key({})
+    assert one.key({}, ablations.LEARNING) == one.key({"model.wren.channels": 8}, ablations.LEARNING) != one.key({})
+
+
 def test_a_table_is_printed_and_kept(recorded: Path, tmp_path: Path) -> None:
     options = ["--phrase", "computer", "--synthetic", "4", "6", "--examples", "128", "--steps", "2"]
     command = [sys.executable, BENCHMARK, "loss", "--data", recorded, "--out", tmp_path / "runs", *options]
