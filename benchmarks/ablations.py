@@ -40,7 +40,13 @@ NOTHING_SYNTHETIC: Values = {"synthesis.positives": 0, "synthesis.negatives": 0}
 SHARDS = 16
 
 WORDS: Values = {"label_unit": "words", "detector.smooth_frames": 30, "detector.max_frames": 100}
-PAPER: Values = {**WORDS, "train.frame_step": 4, "train.batch_clips": 64, "train.learning_rate": 2e-3}
+PAPER: Values = {
+    **WORDS,
+    "train.frame_step": 4,
+    "train.batch_clips": 64,
+    "train.optimizer": "adamw",
+    "train.learning_rate": 2e-3,
+}
 """Labels for words, as Chen et al. 2014 and Sainath and Parada 2015 have them; the rest is ours."""
 
 # The detector's smoothing counts the model's steps: it is as long in every row of a table, or nearly so.
@@ -86,6 +92,14 @@ TABLES: dict[str, dict[str, Values]] = {
             "model.wren.first_frequency_stride": 2,
             "model.wren.channels": 54,
         },
+    },
+    "optimizer": {
+        "muon, learning rate 0.01": {},
+        "muon, learning rate 0.02": {"train.learning_rate": 0.02},
+        "adamw, learning rate 0.02": {"train.optimizer": "adamw", "train.learning_rate": 0.02},
+        "adamw, learning rate 0.01": {"train.optimizer": "adamw"},
+        "adamw, learning rate 0.004": {"train.optimizer": "adamw", "train.learning_rate": 0.004},
+        "adamw, learning rate 0.002": {"train.optimizer": "adamw", "train.learning_rate": 0.002},
     },
     "loss": {
         "frame": {},
@@ -136,6 +150,15 @@ def kws(*arguments: str | Path, quiet: bool = False) -> str:
     return done.stdout
 
 
+def setting(text: str) -> tuple[str, Any]:
+    """Return the name and the value of ``train.steps=100``; a value that is no JSON is a string."""
+    name, _, value = text.partition("=")
+    try:
+        return name, json.loads(value)
+    except json.JSONDecodeError:
+        return name, value
+
+
 def key(values: Values) -> str:
     """Return a name for these settings."""
     return hashlib.sha256(json.dumps(dict(values), sort_keys=True).encode()).hexdigest()[:12]
@@ -145,7 +168,14 @@ class Bench:
     """Shards and models in ``out``, each made once."""
 
     def __init__(
-        self, out: Path, data: Path, phrases: Sequence[str], synthetic: tuple[int, int], examples: int, steps: int
+        self,
+        out: Path,
+        data: Path,
+        phrases: Sequence[str],
+        synthetic: tuple[int, int],
+        examples: int,
+        steps: int,
+        settings: Values | None = None,
     ) -> None:
         self.out, self.data, self.examples, self.steps = out, data, examples, steps
         self.base = {
@@ -153,6 +183,7 @@ class Bench:
             "seed": 0,
             "synthesis.positives": synthetic[0],
             "synthesis.negatives": synthetic[1],
+            **(settings or {}),
         }
         out.mkdir(parents=True, exist_ok=True)
 
@@ -229,6 +260,9 @@ class Bench:
 @click.option("--steps", type=click.IntRange(1), default=1500, show_default=True)
 @click.option("--split", default="dev", show_default=True)
 @click.option("--false-accepts-per-hour", "target", type=float, default=8.0, show_default=True)
+@click.option(
+    "--setting", "settings", multiple=True, help="Of every row that does not say otherwise: train.optimizer=adamw."
+)
 @click.option("--row", "rows", multiple=True, help="Of the tables these rows alone; may be repeated.")
 def main(
     tables: tuple[str, ...],
@@ -240,12 +274,14 @@ def main(
     steps: int,
     split: str,
     target: float,
+    settings: tuple[str, ...],
     rows: tuple[str, ...],
 ) -> None:
     """Print the tables."""
     manifest = (data / "manifest.csv" if data.is_dir() else data).resolve()
     with tempfile.TemporaryDirectory() as temporary:
-        bench = Bench(out or Path(temporary), manifest, phrases, synthetic, examples, steps)
+        everywhere = dict(setting(text) for text in settings)
+        bench = Bench(out or Path(temporary), manifest, phrases, synthetic, examples, steps, everywhere)
         for table in tables:
             print(f"\n{table}: FRR at {target:g} FA/h, {split}, {steps:,} steps\n", flush=True)
             print("| | parameters | M MAC/s | clean | noise 10 dB | rooms |\n|---|---|---|---|---|---|", flush=True)

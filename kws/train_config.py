@@ -14,7 +14,9 @@ class TrainConfig:
     steps: int = 2500
     # Of all processes together, where there are several.
     batch_clips: int = 128
-    learning_rate: float = 4e-3
+    # muon: Muon for the matrices of hidden layers, AdamW for the rest; adamw: AdamW for all (see kws.train.optimizers).
+    optimizer: Literal["muon", "adamw"] = "muon"
+    learning_rate: float = 1e-2
     warmup_share: float = 0.05
     weight_decay: float = 1e-2
     # The gradient's norm is cut down to this; 0: never.

@@ -19,6 +19,7 @@ from kws.train.distributed import Ranks
 from kws.train.labels import Labeller
 from kws.train.lessons import PhoneLesson, Phones, distillation_terms, phone_terms, run_to
 from kws.train.loss import Terms, terms
+from kws.train.optimizers import make_optimizers
 from kws.train.selection import whole_steps
 from kws.train_config import TrainConfig
 
@@ -34,7 +35,7 @@ class Update:
 
 
 class Updater:
-    """The model, the optimizer (AdamW, warm-up and cosine) and the mean of the weights.
+    """The model, the optimizers (warm-up and cosine) and the mean of the weights.
 
     Nothing depends on the clock or on a random generator: step n with batch n gives the same weights after a break.
     """
@@ -55,8 +56,8 @@ class Updater:
         self.teacher = None if teacher is None else teacher.to(ranks.device).eval()
         ranks.share_statistics(self.model)
         self.learning = nn.ModuleList([self.model] if self.phones is None else [self.model, self.phones])
-        self.optimizer = torch.optim.AdamW(
-            self.learning.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
+        self.optimizers = make_optimizers(
+            self.model, [] if self.phones is None else list(self.phones.parameters()), config
         )
         self.average: Average | None = None
         self.step = 0
@@ -68,10 +69,9 @@ class Updater:
             KwsError: the loss is no longer a number.
         """
         rate = self.config.learning_rate * schedule(self.step, self.config)
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
+        self.optimizers.set_rate(rate)
         self.model.train()
-        self.optimizer.zero_grad(set_to_none=True)
+        self.optimizers.zero_grad()
         found = self._terms(batch)
         shared = self.ranks.add(torch.cat([found.counts.detach(), found.counts.new_tensor([float(stop)])]))
         loss = found.loss(shared[:-1])
@@ -83,7 +83,7 @@ class Updater:
         norm = float(torch.nn.utils.clip_grad_norm_(self.learning.parameters(), most))
         if self.config.average_decay and self.average is None:
             self.average = Average(self.model, self.config.average_decay)
-        self.optimizer.step()
+        self.optimizers.step()
         if self.average is not None:
             self.average.update(self.model, self.step)
         self.step += 1
@@ -107,7 +107,7 @@ class Updater:
         return {
             "step": self.step,
             "model": self.model.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
+            "optimizers": self.optimizers.state(),
             "average": {} if self.average is None else self.average.mean,
             "phones": {} if self.phones is None else self.phones.state_dict(),
         }
@@ -116,7 +116,7 @@ class Updater:
         """Go on from what ``state`` returned."""
         self.step = state["step"]
         self.model.load_state_dict(state["model"])
-        self.optimizer.load_state_dict(state["optimizer"])
+        self.optimizers.restore(state["optimizers"])
         if self.phones is not None:
             self.phones.load_state_dict(state["phones"])
         if state["average"]:

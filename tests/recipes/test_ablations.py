@@ -49,7 +49,7 @@ def rows(ablations: ModuleType, tmp_path: Path) -> dict[tuple[str, str], Recipe]
 
 def test_every_row_is_a_recipe_and_differs_from_the_others_of_its_table(ablations: ModuleType, tmp_path: Path) -> None:
     found = rows(ablations, tmp_path)
-    assert {table for table, _ in found} == {"wren", "loss", "augmentation", "families", "cnn"}
+    assert {table for table, _ in found} == {"wren", "optimizer", "loss", "augmentation", "families", "cnn"}
     for table in ablations.TABLES:
         recipes = [recipe for (of, _), recipe in found.items() if of == table]
         assert all(one != other for number, one in enumerate(recipes) for other in recipes[:number])
@@ -69,6 +69,16 @@ def test_another_corpus_makes_other_shards_and_models(ablations: ModuleType, tmp
     one, two = (ablations.Bench(tmp_path, tmp_path / name, ["computer"], (4, 4), 128, 10) for name in ("a", "b"))
     assert one.key({}) == one.key({}) != two.key({})
     assert one.key({}, ablations.LEARNING) == one.key({"model.wren.channels": 8}, ablations.LEARNING) != one.key({})
+
+
+def test_settings_hold_for_every_row_that_does_not_say_otherwise(ablations: ModuleType, tmp_path: Path) -> None:
+    given = dict(map(ablations.setting, ["train.optimizer=adamw", "train.learning_rate=0.004", "train.loss=max_pool"]))
+    assert given == {"train.optimizer": "adamw", "train.learning_rate": 0.004, "train.loss": "max_pool"}
+    plain, bench = (ablations.Bench(tmp_path, tmp_path, ["computer"], (4, 4), 128, 10, one) for one in ({}, given))
+    train = load_recipe(bench.recipe({"train.learning_rate": 0.02})).train
+    assert (train.optimizer, train.learning_rate, train.loss) == ("adamw", 0.02, "max_pool")
+    assert plain.key({}) != bench.key({})
+    assert plain.key({}, ablations.LEARNING) == bench.key({}, ablations.LEARNING)  # the examples are the same
 
 
 def test_a_table_is_printed_and_kept(recorded: Path, tmp_path: Path) -> None:
