@@ -9,7 +9,7 @@ eq. 4) takes care of both, w_c the largest weight that reads c.
 
 On models trained for minutes on real recordings the noise in the logits fell by 1.8 dB with this (wren), 2.1
 (mixednet), 1.7 (bc_resnet), 2.9 (deepkws) and 5.4 dB (ds_cnn). With an exponent of 1 it was 0.6, 1.0 and rose by 1.6 dB
-for wren, mixednet and deepkws; with 0.5 it fell by 0.5, 1.9 and 2.6 dB. (wren had five blocks of 48 with residuals.)
+for wren, mixednet and deepkws; with 0.5 it fell by 0.5, 1.9 and 2.6 dB. (Wren of commit 1b89029: five blocks of 48.)
 """
 
 from collections import defaultdict
