@@ -4,13 +4,19 @@ import pytest
 import torch
 from torch import nn
 
+from kws.config import load
 from kws.models.configs import ModelConfig
-from kws.models.layers import Dense
+from kws.models.layers import Dense, Sequential
 from kws.models.registry import BUILDERS, build
 from kws.train.optimizers import Optimizers, hidden_matrices, make_optimizers
 from kws.train_config import TrainConfig
 
 LABELS = 7
+
+
+def family_model(family: str) -> Sequential:
+    config = load(ModelConfig, {"name": family})
+    return build(config, 40, LABELS, torch.Generator().manual_seed(0))
 
 
 def small_model(seed: int = 0) -> nn.Sequential:
@@ -35,7 +41,7 @@ def parameters_of(optimizer: torch.optim.Optimizer) -> set[int]:
 
 @pytest.mark.parametrize("family", sorted(BUILDERS))
 def test_every_parameter_has_one_optimizer(family: str) -> None:
-    model = build(ModelConfig(name=family), 40, LABELS, torch.Generator().manual_seed(0))  # type: ignore[arg-type]
+    model = family_model(family)
     other = nn.Parameter(torch.zeros(5, 5))
     taken = [parameters_of(one) for one in make_optimizers(model, [other], TrainConfig()).each]
     assert sum(map(len, taken)) == len(set.union(*taken))
@@ -45,7 +51,7 @@ def test_every_parameter_has_one_optimizer(family: str) -> None:
 
 @pytest.mark.parametrize("family", sorted(BUILDERS))
 def test_muon_has_the_matrices_of_dense_layers_but_not_the_logits(family: str) -> None:
-    model = build(ModelConfig(name=family), 40, LABELS, torch.Generator().manual_seed(0))  # type: ignore[arg-type]
+    model = family_model(family)
     dense = [layer for layer in model.modules() if isinstance(layer, Dense)]
     hidden = {id(layer.weight) for layer in dense if layer.weight.shape[0] != LABELS}
     assert {id(one) for one in hidden_matrices(model)} == hidden
@@ -80,7 +86,7 @@ def test_a_step_of_muon_goes_equally_far_in_every_direction_of_the_matrix() -> N
 
 @pytest.mark.parametrize("name", ["muon", "adamw"])
 def test_they_go_on_exactly_where_they_stopped(name: str) -> None:
-    config = TrainConfig(optimizer=name)  # type: ignore[arg-type]
+    config = load(TrainConfig, {"optimizer": name})
     whole = small_model()
     learn(whole, make_optimizers(whole, [], config), range(6))
     broken = small_model()
