@@ -71,20 +71,20 @@ def held_out_streams(
     """
     rng = np.random.default_rng((seed, zlib.crc32(b"held-out streams")))
     noises = tuple(clip.path for domain in domains for clip in domain.clips if _is_noise(clip))
-    real = {domain.name for domain in domains if domain.recorded}
     planned: list[_Planned] = []
     for index, phrase in enumerate(phrases):
-        found: dict[str, list[Clip]] = {}
+        found: dict[tuple[str, bool], list[Clip]] = {}  # a folder of recordings may be called as synthetic speech is
         for domain in domains:
-            found.setdefault(domain.name, []).extend(_positives(domain, phrase))
-        heard = {name: clips for name, clips in found.items() if clips}
-        recorded = {name: clips for name, clips in heard.items() if name in real}
+            found.setdefault((domain.name, domain.recorded), []).extend(_positives(domain, phrase))
+        heard = {origin: clips for origin, clips in found.items() if clips}
+        recorded = {origin: clips for origin, clips in heard.items() if origin[1]}
         if sum(map(len, recorded.values())) >= ENOUGH_RECORDED:
             heard = recorded
         share = max(10, config.dev_positives // (len(phrases) * max(len(heard), 1)))
-        for name, clips in heard.items():
+        for (name, is_recorded), clips in heard.items():
+            group = f"recordings in {name}" if is_recorded and (name, False) in heard else name
             for plan in _both_ways(_choose(clips, share, rng), phrase, noises, repeat=2 * len(clips) <= share):
-                planned.append(_Planned(plan, index, f"{name}, {'noise' if _is_noisy(plan) else 'clean'}"))
+                planned.append(_Planned(plan, index, f"{group}, {'noise' if _is_noisy(plan) else 'clean'}"))
     negatives = _negatives(domains, phrases, config.dev_hours, rng)
     for plan in _both_ways(negatives, phrases[0], noises, repeat=False):
         planned.append(_Planned(plan, -1, ""))

@@ -155,6 +155,22 @@ def test_enough_recordings_judge_alone(corpus: Corpus) -> None:
     assert {Path(path).name[0] for path in paths(negatives)} == {"a", "c"}, "all other speech counts"
 
 
+def test_a_folder_of_recordings_may_be_called_as_synthetic_speech_is(corpus: Corpus) -> None:
+    spoken = corpus("synthesis", computer=6, neg_speech=6)
+    few, enough = (
+        Domain("synthesis", corpus(name, computer=count).clips, recorded=True)
+        for name, count in (("few", 8), ("enough", 20))
+    )
+    groups = {stream.group: len(stream.layouts[0].events) for stream in lay([spoken, few]) if stream.group}
+    assert set(groups) == {
+        *("synthesis, clean", "synthesis, noise"),
+        *("recordings in synthesis, clean", "recordings in synthesis, noise"),
+    }
+    judged = [path for stream in lay([spoken, enough]) if stream.group for path in paths([stream])]
+    assert judged
+    assert all("enough_" in path for path in judged)
+
+
 def test_the_splits_own_noise_is_taken_where_there_is_some(corpus: Corpus) -> None:
     plain, noisy = corpus("synthesis", computer=4, neg_speech=6), corpus("noises", noise=1, neg_speech=0)
     generated, recorded = lay([plain]), lay([plain, noisy])
