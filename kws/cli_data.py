@@ -42,10 +42,9 @@ def shards(
     A run that was broken off is gone on with. To train from them: train.shards = "DIR/*.tar" in the recipe.
     """
     from kws.data.batches import DrawnBatches
-    from kws.data.pool import read_pool
     from kws.data.shards import write_shards
     from kws.overrides import Overrides
-    from kws.train.clips import read_clips
+    from kws.train.clips import pool_of, read_domains
     from kws.train.run import TRAIN
 
     loaded = Overrides(phrases, data).load(recipe)
@@ -53,8 +52,8 @@ def shards(
         raise KwsError(
             f"{recipe}: shards hold neither phones nor pieces; set phones.pieces, near_pieces and weight to 0 for them"
         )
-    clips = read_clips(loaded, [path / "manifest.csv" if path.is_dir() else path for path in manifests])
-    pool = read_pool(clips, loaded.wake_phrases, "train")
+    paths = [path / "manifest.csv" if path.is_dir() else path for path in manifests]
+    pool = pool_of(loaded, read_domains(loaded, paths), "train")
     drawn = DrawnBatches(pool, loaded.frontend, loaded.examples, loaded.augment, (loaded.seed, TRAIN))
     click.echo(write_shards(drawn, loaded.wake_phrases, out, examples, count, processes))
 
@@ -83,13 +82,12 @@ def augment(
     What training synthesizes and puts together from recorded speech is not made here: name it by --manifest, once
     `kws train` has it in the directory of its model (synthesis/, training/pieces_*/).
     """
-    from kws.data.pool import read_pool
     from kws.data.preview import Drawing, preview
     from kws.overrides import Overrides
-    from kws.train.clips import read_clips
+    from kws.train.clips import pool_of, read_domains
 
     loaded = Overrides(phrases, data).load(recipe)
-    clips = read_clips(loaded, [path / "manifest.csv" if path.is_dir() else path for path in manifests])
-    pool = read_pool(clips, loaded.wake_phrases, split)
+    paths = [path / "manifest.csv" if path.is_dir() else path for path in manifests]
+    pool = pool_of(loaded, read_domains(loaded, paths), split)
     chosen = loaded.seed if seed is None else seed
     click.echo(preview(Drawing(pool, loaded.frontend, loaded.examples, loaded.augment, chosen), directory, count))

@@ -40,6 +40,9 @@ class ExampleConfig:
     near_weight: float = 0.1
     speech_weight: float = 0.4
     noise_weight: float = 0.05
+    # Of the positives: how many are recordings, where a manifest of the recipe's data has any; the rest is synthetic
+    # or from pieces. 0: as many as there are clips, each clip as often as any other.
+    recorded_share: float = 0.0
     # How often other speech stands right before a positive, and right after it.
     before_share: float = 0.4
     after_share: float = 0.4
@@ -54,7 +57,7 @@ class ExampleConfig:
                 raise ValueError(f"{name} must be a number of at least 0")
         if self.positive_weight <= 0.0 or self.near_weight + self.speech_weight <= 0.0:
             raise ValueError("positive_weight and one of near_weight and speech_weight must be above 0")
-        for name in ("before_share", "after_share"):
+        for name in ("recorded_share", "before_share", "after_share"):
             if not 0.0 <= getattr(self, name) <= 1.0:
                 raise ValueError(f"{name} must be 0 to 1")
 
@@ -201,9 +204,14 @@ class _Filler:
                 return
 
     def _of_a_phrase(self) -> tuple[Item, ...]:
-        """Return the positives of a phrase drawn among all: each comes equally often, however many clips it has."""
+        """Return positives of a phrase drawn among all: each comes equally often, however many clips it has."""
         phrases = self.pool.of_phrase
-        return phrases[int(self.rng.integers(len(phrases)))] if len(phrases) > 1 else phrases[0]
+        phrase = int(self.rng.integers(len(phrases))) if len(phrases) > 1 else 0
+        if self.config.recorded_share > 0.0:
+            recorded, made = self.pool.recorded_of_phrase[phrase]
+            if recorded and made:
+                return recorded if self.rng.random() < self.config.recorded_share else made
+        return phrases[phrase]
 
     def _pick(self, items: tuple[Item, ...], whole: bool = False) -> tuple[Item, Samples, float, int]:
         """Return a clip, its changed sound, how many times as fast it is, and where in the clip it was cut out.

@@ -1,7 +1,7 @@
 """The clips of one split, sorted by what they are to the phrases, and where their sounds are kept."""
 
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -39,11 +39,15 @@ def phrase_words(phrase: str) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class Item:
-    """One clip; ``key`` is its place in the pool, ``phrase`` the index of the phrase that a positive holds, else -1."""
+    """One clip; ``key`` is its place in the pool, ``phrase`` the index of the phrase that a positive holds, else -1.
+
+    ``recorded``: a person said it as it is, not a synthesizer, and nobody put it together from pieces.
+    """
 
     key: int
     clip: Clip
     phrase: int = -1
+    recorded: bool = False
 
 
 class SoundStore(Protocol):
@@ -114,6 +118,14 @@ class ClipPool:
             tuple(item for item in self.positives if item.phrase == phrase) for phrase in range(len(self.words))
         )
 
+    @cached_property
+    def recorded_of_phrase(self) -> tuple[tuple[tuple[Item, ...], tuple[Item, ...]], ...]:
+        """Return the same, in two: the recordings, and what is made."""
+        return tuple(
+            (tuple(item for item in items if item.recorded), tuple(item for item in items if not item.recorded))
+            for items in self.of_phrase
+        )
+
 
 class Cache:
     """Sounds decoded when first asked for and kept, up to a bound in memory; what comes later is decoded each time."""
@@ -153,8 +165,10 @@ class Sounds(Sequence[Samples]):
         return self.pool.audio(self.items[index])
 
 
-def read_pool(clips: Iterable[Clip], phrases: str | Sequence[str], split: str) -> ClipPool:
-    """Sort the clips of ``split`` by what they are to one phrase or several.
+def read_pool(
+    clips: Iterable[Clip], phrases: str | Sequence[str], split: str, recorded: Collection[str] = ()
+) -> ClipPool:
+    """Sort the clips of ``split`` by what they are to one phrase or several; ``recorded`` are recordings' paths.
 
     A positive has a phrase's slug as its label, or ``sentence:`` and the slug with the keyword's times. What else
     holds a phrase (another label around it, a text that says it) is neither a positive nor a negative.
@@ -169,7 +183,7 @@ def read_pool(clips: Iterable[Clip], phrases: str | Sequence[str], split: str) -
         if clip.split == split:
             group, phrase = kind_of_several(clip, known)
             if group:
-                groups[group].append(Item(key, clip, phrase))
+                groups[group].append(Item(key, clip, phrase, clip.path in recorded))
     there = {item.phrase for item in groups["positives"]}
     missing = [label for index, (label, _) in enumerate(known) if index not in there]
     if missing:

@@ -105,8 +105,11 @@ def read_index(directory: Path) -> dict[str, Any]:
 
 def _index(drawn: DrawnBatches, phrases: Sequence[str], examples: int, shards: int) -> bytes:
     """Return the index's bytes: everything that decides what the shards hold."""
-    clips = [item.clip for group in (*drawn.pool.groups(), drawn.pool.rooms) for item in group]
-    rows = [(Path(clip.path).name, *dataclasses.astuple(clip)[1:]) for clip in clips]
+    items = [item for group in (*drawn.pool.groups(), drawn.pool.rooms) for item in group]
+    clips = [item.clip for item in items]
+    rows: list[Any] = [(Path(clip.path).name, *dataclasses.astuple(clip)[1:]) for clip in clips]
+    if drawn.examples.recorded_share > 0.0:
+        rows += [item.key for item in items if item.recorded]
     data = {
         "format": FORMAT,
         "phrases": list(phrases),

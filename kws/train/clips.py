@@ -11,6 +11,7 @@ from typing import Any
 from kws.config import config_hash
 from kws.data import manifest
 from kws.data.manifest import Clip
+from kws.data.pool import ClipPool, read_pool
 from kws.errors import KwsError
 from kws.evaluate import transcripts
 from kws.evaluate.stream import positive_labels
@@ -43,6 +44,16 @@ def read_domains(recipe: Recipe, manifests: Sequence[Path]) -> list[Domain]:
             raise KwsError(f"{entry.manifest}: has no clip with label {unknown[0]!r}; correct the recipe's data.labels")
         domains.append(Domain(_name(Path(entry.manifest)), taken(recipe, entry, found), recorded=True))
     return domains
+
+
+def pool_of(recipe: Recipe, domains: Sequence[Domain], split: str) -> ClipPool:
+    """Return the domains' clips of a split, sorted by what they are to the recipe's phrases.
+
+    Raises:
+        KwsError: the split has no positive of a phrase, or no negative.
+    """
+    recorded = {clip.path for domain in domains if domain.recorded for clip in domain.clips}
+    return read_pool([clip for domain in domains for clip in domain.clips], recipe.wake_phrases, split, recorded)
 
 
 def taken(recipe: Recipe, entry: DataConfig, clips: Sequence[Clip]) -> tuple[Clip, ...]:

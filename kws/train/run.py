@@ -15,8 +15,7 @@ from kws.config import load, to_data
 from kws.data import manifest
 from kws.data.clip_file import shared
 from kws.data.dataset import Batch, BatchDataset, Dataset, ShardDataset
-from kws.data.manifest import Clip
-from kws.data.pool import ClipPool, read_pool
+from kws.data.pool import ClipPool
 from kws.errors import KwsError
 from kws.files import replace_file
 from kws.frontend import FrontendConfig
@@ -27,7 +26,7 @@ from kws.model_file import KwsModel, Source
 from kws.models.layers import Sequential
 from kws.models.registry import build
 from kws.recipe import Recipe
-from kws.train.clips import identity, ledger, read_domains, read_transcripts, shard_ledger
+from kws.train.clips import identity, ledger, pool_of, read_domains, read_transcripts, shard_ledger
 from kws.train.distributed import Ranks, choose_device
 from kws.train.labels import Labeller
 from kws.train.lessons import PhoneLesson, find_tap
@@ -71,7 +70,7 @@ def train(
     name = identity(recipe, clips, spoken.name)
     labeller = make_labeller(recipe, model)
     held_out = make_held_out(recipe, domains, manifests, labeller) if ranks.first else None
-    with _examples(recipe, clips, directory, ranks, spoken) as (examples, sources):
+    with _examples(recipe, domains, directory, ranks, spoken) as (examples, sources):
         task = Task(
             phones=PhoneLesson.of(spoken.symbols, recipe.phones, recipe.frontend, recipe.seed),
             examples=examples,
@@ -154,11 +153,11 @@ def make_labeller(recipe: Recipe, model: Sequential) -> Labeller:
 
 def make_held_out(recipe: Recipe, domains: Sequence[Domain], manifests: Sequence[Path], labeller: Labeller) -> HeldOut:
     """Return what the model's states are judged on: the dev split of every domain."""
-    config, clips = recipe.train, [clip for domain in domains for clip in domain.clips]
+    config = recipe.train
     said = read_transcripts(recipe, manifests)
     return HeldOut(
         streams=held_out_streams(domains, recipe.wake_phrases, said, recipe.frontend, config, recipe.seed),
-        batches=draw(_drawn(recipe, read_pool(clips, recipe.wake_phrases, "dev"), HELD_OUT), config.dev_clips),
+        batches=draw(_drawn(recipe, pool_of(recipe, domains, "dev"), HELD_OUT), config.dev_clips),
         labeller=labeller,
         detector=recipe.detector_config(),
         frontend=recipe.frontend,
@@ -205,15 +204,13 @@ def make_directory(path: Path) -> None:
 
 @contextmanager
 def _examples(
-    recipe: Recipe, clips: Sequence[Clip], directory: Path, ranks: Ranks, spoken: PhoneLabels
+    recipe: Recipe, domains: Sequence[Domain], directory: Path, ranks: Ranks, spoken: PhoneLabels
 ) -> Iterator[tuple[BatchDataset, tuple[Source, ...]]]:
     """Give the examples to train on, drawn from the clips or read from the recipe's shards, and their sources."""
     if recipe.train.shards:
         yield _from_shards(recipe)
         return
-    pool = replace(
-        read_pool(clips, recipe.wake_phrases, "train"), phones=spoken.by_path, phone_hop=recipe.frontend.hop_samples
-    )
+    pool = replace(pool_of(recipe, domains, "train"), phones=spoken.by_path, phone_hop=recipe.frontend.hop_samples)
     if not ranks.first:
         ranks.wait()  # the first decodes, and the others find what it has made
     with shared(pool, directory) as common:

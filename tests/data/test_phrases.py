@@ -73,6 +73,49 @@ def test_examples_say_whose_words_they_hold_and_draw_phrases_alike(tmp_path: Pat
     assert min(counts) > 15
 
 
+@pytest.mark.parametrize(("share", "least", "most"), [(0.0, 0, 25), (0.5, 40, 80), (1.0, 120, 120)])
+def test_recordings_have_a_share_of_their_own(tmp_path: Path, share: float, least: int, most: int) -> None:
+    """One recording of the phrase among twenty made clips; without a share it is drawn as often as each of them."""
+    write_audio(tmp_path / "recorded.wav", tone(1000, 0.8))
+    write_audio(tmp_path / "made.wav", tone(1000, 0.3))
+    write_audio(tmp_path / "speech.wav", tone(300))
+    recorded = clip(tmp_path / "recorded.wav", "alexa", "", (Word("alexa", 0.0, 0.8),))
+    made = clip(tmp_path / "made.wav", "alexa", "", (Word("alexa", 0.0, 0.3),))
+    clips = [recorded, *[made] * 20, clip(tmp_path / "speech.wav", "neg_speech")]
+    pool = read_pool(clips, "alexa", "train", {recorded.path})
+    config = ExampleConfig(
+        cut_weight=0,
+        near_weight=0,
+        speech_weight=1e-9,
+        noise_weight=0,
+        before_share=0,
+        after_share=0,
+        recorded_share=share,
+    )
+    drawn = [draw_example(pool, config, AugmentConfig.off(), np.random.default_rng(seed)) for seed in range(120)]
+    lengths = [end_s - start_s for example in drawn for _, _, start_s, end_s in example.words]
+    assert len(lengths) == 120
+    assert least <= sum(length > 0.5 for length in lengths) <= most
+
+
+@pytest.mark.parametrize("recorded", [set(), {"alexa.wav"}])
+def test_without_recordings_or_made_clips_the_share_changes_nothing(tmp_path: Path, recorded: set[str]) -> None:
+    write_audio(tmp_path / "alexa.wav", tone(1000))
+    write_audio(tmp_path / "speech.wav", tone(300))
+    alexa = clip(tmp_path / "alexa.wav", "alexa", "", (Word("alexa", 0.0, 0.5),))
+    paths = {str(tmp_path / name) for name in recorded}
+    pool = read_pool([alexa, clip(tmp_path / "speech.wav", "neg_speech")], "alexa", "train", paths)
+    found = [
+        [
+            draw_example(pool, ExampleConfig(recorded_share=share), AugmentConfig(), np.random.default_rng(seed))
+            for seed in range(10)
+        ]
+        for share in (0.0, 0.7)
+    ]
+    for plain, shared in zip(*found, strict=True):
+        np.testing.assert_array_equal(plain.samples, shared.samples)
+
+
 def test_a_phrase_without_a_clip_is_named(tmp_path: Path) -> None:
     clips = [clip(tmp_path / "a.wav", "alexa"), clip(tmp_path / "b.wav", "neg_speech")]
     with pytest.raises(KwsError, match="no train clip with label 'hey_marvin'"):

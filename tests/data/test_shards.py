@@ -1,5 +1,6 @@
 """Shards: the bytes that any number of processes write, and what comes out of them again."""
 
+import dataclasses
 import io
 import json
 import os
@@ -64,6 +65,19 @@ def test_two_processes_write_the_same_bytes(drawn: DrawnBatches, folder: Path, t
     write_shards(drawn, ["hey"], tmp_path / "two", EXAMPLES, SHARDS, processes=2)
     assert contents(tmp_path / "two") == contents(folder)
     assert set(contents(folder)) == {INDEX, *(Path(name).name for name in names(folder))}
+
+
+def test_which_clips_are_recorded_matters_where_they_have_a_share(pool: ClipPool, tmp_path: Path) -> None:
+    heard = dataclasses.replace(
+        pool, positives=tuple(dataclasses.replace(item, recorded=True) for item in pool.positives)
+    )
+    for share, same in ((0.0, True), (0.3, False)):
+        config = ExampleConfig(window_ms=1000, recorded_share=share)
+        indexes = []
+        for each, name in ((pool, "made"), (heard, "recorded")):
+            drawn = DrawnBatches(each, FrontendConfig(bands=8), config, PLAIN, (3, 0))
+            indexes.append(write_shards(drawn, ["hey"], tmp_path / f"{name}_{share}", 1, 1, processes=1).read_bytes())
+        assert (indexes[0] == indexes[1]) is same
 
 
 def test_a_broken_off_run_is_gone_on_with(drawn: DrawnBatches, folder: Path, tmp_path: Path) -> None:

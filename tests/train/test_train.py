@@ -24,7 +24,7 @@ from kws.frontend import FrontendConfig
 from kws.graph.check import check
 from kws.model_file import KwsModel, load, save
 from kws.recipe import DataConfig, Recipe
-from kws.train.clips import ledger, read_clips
+from kws.train.clips import ledger, pool_of, read_clips, read_domains
 from kws.train.loop import Task, Trainer
 from kws.train.run import build_model, train
 from kws.train.selection import HeldOut, Trial
@@ -198,6 +198,17 @@ def test_recipe_data_adds_clips_by_label(tiny: Recipe, clips_manifest: Path) -> 
     wrong = dataclasses.replace(tiny, data=(DataConfig(str(clips_manifest), ("speech",)),))
     with pytest.raises(KwsError, match="no clip with label 'speech'"):
         read_clips(wrong, [])
+
+
+def test_what_the_recipes_data_names_is_recorded_and_what_was_synthesized_is_not(
+    tiny: Recipe, clips_manifest: Path
+) -> None:
+    """Each clip of the manifest is a recording where the recipe's data names it, none where it was handed over."""
+    recipe = dataclasses.replace(tiny, data=(DataConfig(str(clips_manifest)),))
+    for named, manifests, is_recorded in ((recipe, [], True), (tiny, [clips_manifest], False)):
+        pool = pool_of(named, read_domains(named, manifests), "train")
+        assert pool.positives
+        assert {item.recorded for group in pool.groups() for item in group} == {is_recorded}
 
 
 def test_ledger_sums_by_source_and_licence() -> None:
