@@ -78,7 +78,7 @@ def write_shards(
     if missing:
         processes = processors() if processes is None else processes
         with shared(drawn.pool, directory, processes) as pool, progress.bar("Writing shards", shards) as advance:
-            advance(shards - len(missing))
+            advance(shards - len(missing), before=True)
             writer = _Writer(drawn.of(pool), directory, examples, shards, missing)
             for _ in in_order(writer, len(missing), processes if processes > 1 else 0):
                 advance()

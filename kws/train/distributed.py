@@ -173,5 +173,5 @@ def choose_device(device: str) -> torch.device:
     return torch.device("cuda", number)
 
 
-def _nothing(steps: float = 1, note: str = "") -> None:
+def _nothing(steps: float = 1, note: str = "", before: bool = False) -> None:
     pass

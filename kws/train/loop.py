@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from kws.compress.calibrate import quantized_input
+from kws.data.augment import AugmentConfig
 from kws.data.dataset import Batch, BatchDataset, Prefetch
 from kws.frontend import FrontendConfig
 from kws.graph.arithmetic import input_quant
@@ -65,6 +66,7 @@ class Task:
     teacher: Sequential | None = None
     seed: int = 0
     frontend: FrontendConfig = field(default_factory=FrontendConfig)
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
 
 
 class Trainer:
@@ -118,7 +120,7 @@ class Trainer:
     def _run(self, last: int, meter: Meter, stop: StopRequest, logs: Logs, advance: Advance) -> None:
         ranks = self.ranks
         if self.step:  # taken up again from a checkpoint
-            advance(self.step, note=f"resumed at step {self.step}")
+            advance(self.step, note=f"resumed at step {self.step}", before=True)
         waited = Waited()
         for batch in self._batches(self.step, last, waited):
             done = self.updater.update(batch, stop.wanted)
@@ -145,11 +147,11 @@ class Trainer:
             )
             return iter(waited.prefetch)
 
-        seed = self.task.seed
+        task, seed = self.task, self.task.seed
         for step, (batch, use) in enumerate(reuse.batches(draw, first, last, self.config.reuse, seed), first):
             if use:
-                features = reuse.heard_again(batch, (seed, 29, step, self.ranks.rank), self.task.frontend)
-                batch = replace(batch, features=features)
+                changed = reuse.heard_again(batch, (seed, 29, step, self.ranks.rank), task.frontend, task.augment)
+                batch = replace(batch, features=changed)
             yield batch
 
     def _look_and_save(self, logs: Logs) -> None:

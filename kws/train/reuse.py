@@ -3,6 +3,7 @@
 What is changed on the features costs next to nothing: the level, the microphone's colour (a smooth curve over the
 bands) and more noise, another example of the batch without a keyword laid under it. Energies add up where sounds do, on
 average; the interference between them is left out, as in spectral-domain mixing of speech and noise (Ephraim 1992).
+What the recipe switches off on waveforms (``augment.level_share``, ``microphone_share``, ``noise_share``) is off here.
 
 Features of the frontend "micro" went through a gain control that takes a lasting level and colour away again, nearly
 all of it (PCAN, strength 0.95). Of both only as much is drawn as it leaves, and as its estimate of the noise is off
@@ -19,6 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from kws.data.augment import AugmentConfig
 from kws.data.dataset import Batch
 from kws.frontend.config import LFBE_FRACTION_BITS, FrontendConfig
 
@@ -91,9 +93,14 @@ class _Closing:
             close()
 
 
-def heard_again(batch: Batch, seed: tuple[int, ...], frontend: FrontendConfig | None = None) -> Tensor:
-    """Return the features, int16 [clips, frames, bands], at another level, in another colour, with more noise."""
-    frontend = frontend or FrontendConfig()
+def heard_again(
+    batch: Batch, seed: tuple[int, ...], frontend: FrontendConfig | None = None, augment: AugmentConfig | None = None
+) -> Tensor:
+    """Return the features, int16 [clips, frames, bands], at another level, in another colour, with more noise.
+
+    Each of the three is left out where its share in ``augment`` is 0.
+    """
+    frontend, augment = frontend or FrontendConfig(), augment or AugmentConfig()
     rng = np.random.default_rng(seed)
     clips, _, bands = batch.features.shape
     unit = 2.0**-LFBE_FRACTION_BITS / frontend.units_per_octave
@@ -106,8 +113,11 @@ def heard_again(batch: Batch, seed: tuple[int, ...], frontend: FrontendConfig | 
     places = np.linspace(0.0, COLOUR_POINTS - 1.0, bands)
     curves = np.stack([np.interp(places, np.arange(COLOUR_POINTS), row) for row in points])
     level = rng.uniform(-LEVEL_OCTAVES, LEVEL_OCTAVES, (clips, 1))
+    curves *= augment.microphone_share > 0.0
+    level *= augment.level_share > 0.0
     x = x + torch.from_numpy((share * (curves + level)).astype(np.float32))[:, None]
-    x = _with_noise(x, batch, rng)
+    if augment.noise_share > 0.0:
+        x = _with_noise(x, batch, rng)
     return x.div_(unit).clamp_(0.0, LARGEST).round_().to(torch.int16)
 
 

@@ -79,6 +79,7 @@ def train(
             identity=name,
             seed=recipe.seed,
             frontend=recipe.frontend,
+            augment=recipe.augment,
             checkpoint=directory / f"checkpoint_{name}.pt",
             logs=directory / "tensorboard" if recipe.train.tensorboard else None,
         )

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from kws.data.augment import AugmentConfig
 from kws.data.dataset import Batch
 from kws.frontend import FrontendConfig
 from kws.train.reuse import GAIN_CONTROLLED, GROUP, batches, heard_again
@@ -52,6 +53,18 @@ def test_what_is_heard_again_differs_by_the_seed_alone() -> None:
     assert not torch.equal(one, other)
     assert one.dtype == torch.int16
     assert one.shape == batch(0).features.shape
+
+
+@pytest.mark.parametrize("frontend", [FrontendConfig(), FrontendConfig.presets()["micro"]], ids=["lfbe", "micro"])
+def test_what_the_recipe_switches_off_is_not_heard_again_either(frontend: FrontendConfig) -> None:
+    off, on = AugmentConfig.off(), AugmentConfig()
+    assert torch.equal(heard_again(batch(0), (1, 2), frontend, off), batch(0).features)
+    for name in ("level_share", "microphone_share", "noise_share"):
+        alone = AugmentConfig(**{**vars(off), name: 1.0})
+        without = AugmentConfig(**{**vars(on), name: 0.0})
+        full = heard_again(batch(0), (1, 2), frontend, on)
+        assert not torch.equal(heard_again(batch(0), (1, 2), frontend, alone), batch(0).features)
+        assert not torch.equal(heard_again(batch(0), (1, 2), frontend, without), full)
 
 
 def test_without_speech_to_lay_under_only_level_and_colour_change() -> None:
