@@ -24,6 +24,12 @@ def test_the_published_parameter_count(outputs: int) -> None:
     assert outputs != 3 or parameters(model) == 243_459
 
 
+@pytest.mark.parametrize("outputs", [2, 3, 4])
+def test_the_multiplies_of_the_published_shape(outputs: int) -> None:
+    """Each frame: 41 x 40 inputs to 128, twice 128 to 128, and the outputs."""
+    assert DeepKws(DeepKwsConfig(), bands=40, outputs=outputs).macs == 41 * 40 * 128 + 2 * 128**2 + 128 * outputs
+
+
 def test_the_published_window() -> None:
     model = DeepKws(DeepKwsConfig(), bands=40, outputs=3)
     assert (model.receptive_field, model.latency, model.stride) == (30 + 1 + 10, 10, 1)

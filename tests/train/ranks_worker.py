@@ -54,7 +54,8 @@ def make_model() -> Sequential:
     first = TimeConv(16, 12, 8, 2, norm=FeatureNorm(16), generator=generator)
     assert first.bias is not None
     first.bias.requires_grad_(False)  # the batch norm takes it off again: its gradient is nothing but rounding
-    return Sequential([first, BatchNorm(12), Relu(), Dense(12, 3, generator=generator)])
+    hidden, last = Dense(12, 12, generator=generator), Dense(12, 3, generator=generator)  # hidden: Muon's
+    return Sequential([first, BatchNorm(12), Relu(), hidden, Relu(), last])
 
 
 def run(manifest: Path, directory: Path, ranks: Ranks, kill_at: int | None = None) -> list[float]:

@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from kws.errors import KwsError
+from kws.model_file import load
 from kws.train.distributed import Ranks, choose_device
 
 WORKER = Path(__file__).with_name("ranks_worker.py")
@@ -78,6 +79,39 @@ def test_a_killed_worker_goes_on_from_the_checkpoint(
     (found, weights), (undisturbed, wanted) = results(tmp_path, 0), results(two[0], 0)
     assert found["losses"] == undisturbed["losses"][3:]  # the checkpoint is from step 3
     assert all(torch.equal(weights[name], wanted[name]) for name in wanted)
+
+
+def test_torchrun_trains_a_recipe_to_one_detector(clips_manifest: Path, tmp_path: Path) -> None:
+    """The command as people type it: one process synthesizes, decodes and writes, the other waits for what it made."""
+    recipe = tmp_path / "hey_marvin.toml"
+    recipe.write_text(
+        f"""
+        phrase = "hey marvin"
+        frontend = {{bands = 16}}
+        synthesis = {{positives = 12, negatives = 12, backends = ["espeak"]}}
+        examples = {{window_ms = 1500}}
+        augment = {{simulated_room_share = 0.0}}
+        model = {{name = "deepkws", deepkws = {{layers = 2, width = 16}}}}
+        quantize = {{calibration_clips = 16}}
+        [train]
+        steps = 4
+        batch_clips = 8
+        trials = 2
+        dev_clips = 16
+        workers = 1
+        threads = 1
+        [[data]]
+        manifest = "{clips_manifest}"
+        """
+    )
+    out = tmp_path / "out"
+    done = torchrun("-m", "kws", "train", recipe, "--out", out)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("hey_marvin.kws") == 1
+    (made,) = out.rglob("*.kws")
+    assert {source.name for source in load(made).licences} > {"voice hey_marvin"}
+    assert sum("examples/s" in line for line in done.stderr.splitlines() if line.startswith("Training: 100 %")) == 1
+    assert not list(out.rglob("*.pcm"))
 
 
 def test_a_batch_must_have_equal_parts() -> None:

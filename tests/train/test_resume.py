@@ -34,7 +34,8 @@ def short(tiny: Recipe, request: pytest.FixtureRequest) -> TrainConfig:
 def model_with_batch_norm() -> Sequential:
     generator = torch.Generator().manual_seed(3)
     first = TimeConv(16, 12, 8, norm=FeatureNorm(16), generator=generator)
-    return Sequential([first, BatchNorm(12), Relu(), Dense(12, 3, generator=generator)])
+    hidden, last = Dense(12, 12, generator=generator), Dense(12, 3, generator=generator)  # hidden: Muon's
+    return Sequential([first, BatchNorm(12), Relu(), hidden, Relu(), last])
 
 
 def everything(trainer: Trainer) -> list[Tensor]:
