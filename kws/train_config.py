@@ -111,7 +111,7 @@ class TeacherConfig:
     """
 
     steps: int = 0
-    learning_rate: float = 2e-3
+    learning_rate: float = 1e-2
     model: ModelConfig = field(default_factory=ModelConfig)
 
     def __post_init__(self) -> None:
