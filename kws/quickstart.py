@@ -17,7 +17,7 @@ from kws.model_file import load, save
 from kws.overrides import Overrides
 from kws.recipe import DataConfig, Recipe
 from kws.summary import Summary
-from kws.train.clips import read_clips, taken
+from kws.train.clips import digest, read_clips, taken
 from kws.train.distributed import Ranks, joined
 from kws.train.run import train
 
@@ -62,8 +62,9 @@ def run(options: Options) -> Summary:
 def train_recipe(recipe: Recipe, out: Path | None) -> Path:
     """Synthesize, train, quantize and set operating points; return the path of the `.kws` file.
 
-    A directory that holds a finished model of the same recipe is used as it is; an older model of another recipe
-    keeps its bytes under a numbered name. Started by torchrun, all processes train; the first does the rest.
+    A directory that holds a finished model of the same recipe and the same clips is used as it is; an older model of
+    another recipe, or of clips that have changed since, keeps its bytes under a numbered name. Started by torchrun, all
+    processes train; the first does the rest.
     """
     with joined(recipe.train.device) as ranks:
         return _train_recipe(recipe, out, ranks)
@@ -72,9 +73,9 @@ def train_recipe(recipe: Recipe, out: Path | None) -> Path:
 def _train_recipe(recipe: Recipe, out: Path | None, ranks: Ranks) -> Path:
     out = out or Path("out") / recipe.name
     model_path = out / f"{recipe.model_name}.kws"
-    if ranks.share(model_path.exists() and load(model_path).recipe_hash == configs.config_hash(recipe)):
+    if ranks.share(_is_finished(recipe, model_path) if ranks.first else None):
         return model_path
-    read_clips(recipe, ())  # a mistake in the user's own data is better told before minutes of speaking than after
+    heard = digest(read_clips(recipe, ()))  # a mistake in the user's own data is better told now than after speaking
     spoken = _spoken(recipe, out)
     if ranks.first and spoken:
         synthesize(recipe.synthesis, recipe.wake_phrases, synthesis_directory(out), recipe.seed)
@@ -85,7 +86,26 @@ def _train_recipe(recipe: Recipe, out: Path | None, ranks: Ranks) -> Path:
         points, thresholds = operating_points(model, [*map(corpus.read, spoken), *recorded])
         keep_older(model_path)
         save(replace(model, operating_points=points, thresholds=thresholds), model_path)
+        files.replace_file(_noted_clips(model_path), f"{heard}\n".encode())
     return model_path
+
+
+def _is_finished(recipe: Recipe, model_path: Path) -> bool:
+    """Whether the model is there, of this recipe and of the clips that its data has now, and say so."""
+    if not model_path.exists() or load(model_path).recipe_hash != configs.config_hash(recipe):
+        return False
+    noted, manifests = _noted_clips(model_path), [Path(entry.manifest) for entry in recipe.data]
+    known = noted.exists() and all(path.exists() for path in manifests)
+    if known and noted.read_text(encoding="utf-8").strip() != digest(read_clips(recipe, ())):
+        print(f"{model_path} was trained on other clips than the recipe's data has now: again", file=sys.stderr)
+        return False
+    print(f"{model_path} is of this recipe and its clips: not trained again", file=sys.stderr)
+    return True
+
+
+def _noted_clips(model_path: Path) -> Path:
+    """Where a run notes which clips of the recipe's data the model was trained on."""
+    return model_path.parent / "training" / "clips.txt"
 
 
 def _recorded(recipe: Recipe, entry: DataConfig) -> Corpus:
@@ -102,7 +122,7 @@ def _spoken(recipe: Recipe, out: Path) -> list[Path]:
 
 def _held_out(recipe: Recipe, out: Path) -> list[tuple[str, Path]]:
     """Return what the finished detector is measured on: voices it has not heard, else the recordings' test split."""
-    if recipe.synthesis.positives:
+    if recipe.synthesis.positives and recipe.synthesis.test_share > 0.0:
         return [("held-out voices", path) for path in _spoken(recipe, out)]
     manifests = {entry.manifest: corpus.read(Path(entry.manifest)) for entry in recipe.data}
     tested = [one.manifest for one in manifests.values() if any(clip.split == "test" for clip in one.clips)]

@@ -7,9 +7,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from kws import summary
+from kws.audio import write_audio
 from kws.data import manifest
 from kws.model_file import load
 
@@ -116,6 +118,29 @@ def test_another_recipe_in_the_same_place_keeps_the_older_model(made: tuple[Path
     assert (out / "hey_marvin.1.kws").read_bytes() == older
     assert (out / "hey_marvin.kws").read_bytes() != older
     assert "hey_marvin.1.kws" in result.stderr, "the user is told where the older model went"
+
+
+def test_changed_recordings_are_trained_on_and_unchanged_ones_are_not(made: tuple[Path, dict[str, Any]]) -> None:
+    folder, _ = made
+    mine, out = folder / "mine", folder / "with_data"
+    mine.mkdir()
+    out.mkdir()
+    os.symlink(folder / "first" / "synthesis", out / "synthesis")
+    write_audio(mine / "hello.wav", np.random.default_rng(0).integers(-3000, 3000, 16000).astype(np.int16))
+    head = "path,split,label,speaker,source,licence,duration_s,kw_start_s,kw_end_s,n_utts\n"
+    row = "hello.wav,train,neg_speech,ann,mine,CC0,1.0,,,1\n"
+    (mine / "manifest.csv").write_text(head + row)
+    command = ("train", "small.toml", "--data", "mine", "--out", "with_data")
+    said = []
+    for text in (head + row, head + row, head + row.replace("ann", "bob"), head + row.replace("1.0", "0.9")):
+        (mine / "manifest.csv").write_text(text)
+        result = kws(*command, cwd=folder)
+        assert result.returncode == 0, result.stderr
+        said.append(result.stderr)
+    assert ["Training: 100 %" in text for text in said] == [True, False, False, True]
+    assert "not trained again" in said[1]
+    assert "other clips than the recipe's data has now" in said[3]
+    assert (out / "hey_marvin.1.kws").exists()
 
 
 def test_real_recordings_are_evaluated_where_they_are_given(made: tuple[Path, dict[str, Any]]) -> None:

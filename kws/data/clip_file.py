@@ -49,8 +49,10 @@ def shared(pool: ClipPool, directory: Path, processes: int | None = None) -> Ite
     by_key = {item.key: item for group in pool.groups() for item in group}
     items = [by_key[key] for key in sorted(by_key)]
     path = directory / f"clips_{_digest(items)}.pcm"
-    with _alone(path.with_suffix(".lock")):  # of several processes one decodes, the others find what it made
+    with _alone(path.with_suffix(".lock")) as alone:  # of several processes one decodes, the others find what it made
         if not path.exists():
+            if alone:
+                _remove_unfinished(path)
             _decode(items, path, processors() if processes is None else processes)
     yield dataclasses.replace(pool, sounds=ClipFile(path, tuple(item.key for item in items)))
     for name in (path, path.with_suffix(".lock")):
@@ -87,17 +89,26 @@ class ClipFile:
 
 
 @contextmanager
-def _alone(lock: Path) -> Iterator[None]:
-    """Hold other processes of this machine up at the same place until the block ends."""
+def _alone(lock: Path) -> Iterator[bool]:
+    """Hold other processes of this machine up at the same place until the block ends; give whether that is certain."""
     try:
         file = lock.open("wb")
     except OSError as error:
         raise unwritable(lock, error) from error
     with file:
+        alone = False
         if fcntl is not None:
             with suppress(OSError):  # a file system without locks: then each decodes for itself
                 fcntl.flock(file, fcntl.LOCK_EX)
-        yield
+                alone = True
+        yield alone
+
+
+def _remove_unfinished(path: Path) -> None:
+    """Remove what killed processes had begun to write: a gigabyte each."""
+    for unfinished in path.parent.glob(f".{path.name}.*.tmp"):
+        with suppress(OSError):
+            unfinished.unlink()
 
 
 def _decode(items: Sequence[Item], path: Path, processes: int) -> None:

@@ -134,8 +134,7 @@ def _check_header(header: list[str], path: Path) -> None:
 def _clip(row: dict[str, str], folder: Path, where: str) -> Clip:
     if row["split"] not in SPLITS:
         raise KwsError(f"{where}: split is {row['split']!r}; it must be one of {', '.join(SPLITS)}")
-    if not row["label"]:
-        raise KwsError(f"{where}: label is empty; name what is said, or noise")
+    _check_label(row["label"], where)
     duration_s = _number(row["duration_s"], "duration_s", where)
     start_s, end_s = (_number(row[name], name, where) for name in ("kw_start_s", "kw_end_s"))
     _check_span(start_s, end_s, where)
@@ -156,6 +155,16 @@ def _clip(row: dict[str, str], folder: Path, where: str) -> Clip:
         text=row.get("text", ""),
         words=_words(row.get("words", ""), where),
     )
+
+
+def _check_label(label: str, where: str) -> None:
+    """A label that is not written as a slug would be no phrase's: recordings of the phrase would count as others."""
+    if not label:
+        raise KwsError(f"{where}: label is empty; name what is said, or noise")
+    word = label.removeprefix("sentence:")
+    if word not in RESERVED and (proper := slug(f"x {word}").removeprefix("x").removeprefix("_")) != word:
+        kept = label[: len(label) - len(word)]
+        raise KwsError(f"{where}: label is {label!r}; write it as {kept + (proper or SPEECH)!r}")
 
 
 def _check_span(start_s: float | None, end_s: float | None, where: str) -> None:

@@ -221,7 +221,7 @@ def kind(clip: Clip, label: str, words: Sequence[str]) -> str:
     if clip.label in NO_EXAMPLES or clip.duration_s <= 0.0:
         return ""
     spoken = [word.casefold() for word in split_words(clip.text)]
-    named = clip.label.replace(":", "_").split("_")
+    named = [] if clip.label in manifest.RESERVED else clip.label.replace(":", "_").split("_")
     if find(spoken, words) is not None or find(named, label.split("_")) is not None:
         return ""
     return "near" if clip.label == manifest.NEAR_PHRASE else "speech"

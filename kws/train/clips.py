@@ -8,16 +8,18 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+from kws.audio import declared_seconds
 from kws.config import config_hash
 from kws.data import manifest
 from kws.data.manifest import Clip
 from kws.data.pool import ClipPool, read_pool
 from kws.errors import KwsError
 from kws.evaluate import transcripts
-from kws.evaluate.stream import positive_labels
+from kws.evaluate.stream import contains, positive_labels
 from kws.model_file import Source
 from kws.recipe import DataConfig, QuantizeConfig, Recipe
 from kws.train.streams import Domain
+from kws.train_config import TrainConfig
 
 
 def read_clips(recipe: Recipe, manifests: Sequence[Path]) -> list[Clip]:
@@ -42,23 +44,42 @@ def read_domains(recipe: Recipe, manifests: Sequence[Path]) -> list[Domain]:
         unknown = sorted(set(entry.labels) - {clip.label for clip in found})
         if unknown:
             raise KwsError(f"{entry.manifest}: has no clip with label {unknown[0]!r}; correct the recipe's data.labels")
-        domains.append(Domain(_name(Path(entry.manifest)), taken(recipe, entry, found), recorded=True))
+        clips = tuple(map(_with_duration, taken(recipe, entry, found)))
+        domains.append(Domain(_name(Path(entry.manifest)), clips, recorded=True))
     return domains
 
 
-def pool_of(recipe: Recipe, domains: Sequence[Domain], split: str) -> ClipPool:
+def _with_duration(clip: Clip) -> Clip:
+    """Return the clip with its length, which a manifest may leave empty."""
+    return clip if clip.duration_s > 0.0 else replace(clip, duration_s=declared_seconds(clip.path))
+
+
+def pool_of(recipe: Recipe, domains: Sequence[Domain], said: transcripts.Transcripts, split: str) -> ClipPool:
     """Return the domains' clips of a split, sorted by what they are to the recipe's phrases.
+
+    A recording of other speech in which a phrase is said, by its transcript, is left out: it would be a negative.
 
     Raises:
         KwsError: the split has no positive of a phrase, or no negative.
     """
+    own = _own_labels(recipe)
+    clips = [
+        clip
+        for domain in domains
+        for clip in domain.clips
+        if clip.label in own or not _says_phrase(recipe, said.get(clip.path, ()))
+    ]
     recorded = {clip.path for domain in domains if domain.recorded for clip in domain.clips}
-    return read_pool([clip for domain in domains for clip in domain.clips], recipe.wake_phrases, split, recorded)
+    return read_pool(clips, recipe.wake_phrases, split, recorded)
+
+
+def _says_phrase(recipe: Recipe, utterances: Sequence[transcripts.Utterance]) -> bool:
+    return any(contains(one.transcript, phrase) for one in utterances for phrase in recipe.wake_phrases)
 
 
 def taken(recipe: Recipe, entry: DataConfig, clips: Sequence[Clip]) -> tuple[Clip, ...]:
     """Return those of a manifest's clips that the recipe's entry wants, whatever their split."""
-    own = {label for phrase in recipe.wake_phrases for label in positive_labels(phrase)}
+    own = _own_labels(recipe)
 
     def wanted(label: str) -> bool:
         if label in own:
@@ -66,6 +87,10 @@ def taken(recipe: Recipe, entry: DataConfig, clips: Sequence[Clip]) -> tuple[Cli
         return entry.other_words or (label in manifest.RESERVED and label != manifest.WORD)
 
     return tuple(clip for clip in clips if (not entry.labels or clip.label in entry.labels) and wanted(clip.label))
+
+
+def _own_labels(recipe: Recipe) -> set[str]:
+    return {label for phrase in recipe.wake_phrases for label in positive_labels(phrase)}
 
 
 def read_transcripts(recipe: Recipe, manifests: Sequence[Path]) -> transcripts.Transcripts:
@@ -96,14 +121,33 @@ def shard_ledger(sources: Sequence[Mapping[str, Any]]) -> tuple[Source, ...]:
 def identity(recipe: Recipe, clips: Sequence[Clip], phones: str = "") -> str:
     """Return a hash of the recipe and of the clips it is trained on, wherever they lie, and of their ``phones``.
 
-    What comes after training is no part of it, so that one training can be quantized in several ways.
+    What comes after training is no part of it, so that one training can be quantized in several ways; nor is what
+    changes no weight: who prepares the examples, how often checkpoints and curves are written.
     """
-    trained = replace(recipe, quantize=QuantizeConfig())
-    digest = hashlib.sha256((config_hash(trained) + phones).encode())
+    usual = TrainConfig()
+    trained = replace(
+        recipe,
+        quantize=QuantizeConfig(),
+        data=tuple(replace(entry, manifest="manifest.csv") for entry in recipe.data),
+        train=replace(
+            recipe.train,
+            workers=usual.workers,
+            checkpoint_every_s=usual.checkpoint_every_s,
+            tensorboard=usual.tensorboard,
+        ),
+    )
+    return hashlib.sha256((config_hash(trained) + phones + digest(clips)).encode()).hexdigest()[:16]
+
+
+def digest(clips: Sequence[Clip]) -> str:
+    """Return a hash of what the manifests say of the clips, and of the files' sizes: it changes when either does."""
+    found = hashlib.sha256()
     for clip in clips:
-        row = (Path(clip.path).name, clip.split, clip.label, clip.duration_s, [asdict(word) for word in clip.words])
-        digest.update(json.dumps(row).encode())
-    return digest.hexdigest()[:16]
+        path, times_s = Path(clip.path), (clip.duration_s, clip.kw_start_s, clip.kw_end_s)
+        size = path.stat().st_size if path.exists() else 0
+        row = (path.name, size, clip.split, clip.label, *times_s, [asdict(word) for word in clip.words])
+        found.update(json.dumps(row).encode())
+    return found.hexdigest()
 
 
 def _name(path: Path) -> str:

@@ -135,6 +135,7 @@ class Trainer:
         if done.stop:
             if ranks.first:
                 self.save()
+            logs.close()  # what the signal does may end the process
             stop.obey()
 
     def _batches(self, first: int, last: int, waited: "Waited") -> Iterator[Batch]:

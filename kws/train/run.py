@@ -1,6 +1,7 @@
 """From a recipe and manifests to a quantized detector."""
 
 import json
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
@@ -17,6 +18,7 @@ from kws.data.clip_file import shared
 from kws.data.dataset import Batch, BatchDataset, Dataset, ShardDataset
 from kws.data.pool import ClipPool
 from kws.errors import KwsError
+from kws.evaluate.transcripts import Transcripts
 from kws.files import replace_file
 from kws.frontend import FrontendConfig
 from kws.graph.arithmetic import input_quant, quantize_features
@@ -63,14 +65,15 @@ def train(
     model, teacher = build_models(recipe)
     domains = read_domains(recipe, manifests)
     make_directory(directory)
-    spoken = spoken_phones(recipe, domains, read_transcripts(recipe, manifests), directory, ranks)
+    said = read_transcripts(recipe, manifests)
+    spoken = spoken_phones(recipe, domains, said, directory, ranks)
     if spoken.pieces is not None:
         domains.append(Domain("pieces", tuple(manifest.read(spoken.pieces))))
     clips = [clip for domain in domains for clip in domain.clips]
     name = identity(recipe, clips, spoken.name)
     labeller = make_labeller(recipe, model)
-    held_out = make_held_out(recipe, domains, manifests, labeller) if ranks.first else None
-    with _examples(recipe, domains, directory, ranks, spoken) as (examples, sources):
+    held_out = make_held_out(recipe, domains, said, labeller) if ranks.first else None
+    with _examples(recipe, domains, said, directory, ranks, spoken) as (examples, sources):
         task = Task(
             phones=PhoneLesson.of(spoken.symbols, recipe.phones, recipe.frontend, recipe.seed),
             examples=examples,
@@ -152,13 +155,12 @@ def make_labeller(recipe: Recipe, model: Sequential) -> Labeller:
     return Labeller(outputs, recipe.label_unit, recipe.train, recipe.frontend, model.stride, model.latency)
 
 
-def make_held_out(recipe: Recipe, domains: Sequence[Domain], manifests: Sequence[Path], labeller: Labeller) -> HeldOut:
+def make_held_out(recipe: Recipe, domains: Sequence[Domain], said: Transcripts, labeller: Labeller) -> HeldOut:
     """Return what the model's states are judged on: the dev split of every domain."""
     config = recipe.train
-    said = read_transcripts(recipe, manifests)
     return HeldOut(
         streams=held_out_streams(domains, recipe.wake_phrases, said, recipe.frontend, config, recipe.seed),
-        batches=draw(_drawn(recipe, pool_of(recipe, domains, "dev"), HELD_OUT), config.dev_clips),
+        batches=draw(_drawn(recipe, pool_of(recipe, domains, said, "dev"), HELD_OUT), config.dev_clips),
         labeller=labeller,
         detector=recipe.detector_config(),
         frontend=recipe.frontend,
@@ -190,9 +192,9 @@ def quantization_error(model: Sequential, graph: QuantGraph, batches: Sequence[B
 
 
 def draw(examples: BatchDataset, clips: int) -> list[Batch]:
-    """Return the first ``clips`` examples of a sequence, in batches."""
+    """Return the first ``clips`` examples of a sequence, or up to a batch more, in batches of one size."""
     size = min(clips, BATCH_CLIPS)
-    return [examples.batch(number, size) for number in range(clips // size)]
+    return [examples.batch(number, size) for number in range(math.ceil(clips / size))]
 
 
 def make_directory(path: Path) -> None:
@@ -205,13 +207,20 @@ def make_directory(path: Path) -> None:
 
 @contextmanager
 def _examples(
-    recipe: Recipe, domains: Sequence[Domain], directory: Path, ranks: Ranks, spoken: PhoneLabels
+    recipe: Recipe,
+    domains: Sequence[Domain],
+    said: Transcripts,
+    directory: Path,
+    ranks: Ranks,
+    spoken: PhoneLabels,
 ) -> Iterator[tuple[BatchDataset, tuple[Source, ...]]]:
     """Give the examples to train on, drawn from the clips or read from the recipe's shards, and their sources."""
     if recipe.train.shards:
         yield _from_shards(recipe)
         return
-    pool = replace(pool_of(recipe, domains, "train"), phones=spoken.by_path, phone_hop=recipe.frontend.hop_samples)
+    pool = replace(
+        pool_of(recipe, domains, said, "train"), phones=spoken.by_path, phone_hop=recipe.frontend.hop_samples
+    )
     if not ranks.first:
         ranks.wait()  # the first decodes, and the others find what it has made
     with shared(pool, directory) as common:

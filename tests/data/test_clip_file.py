@@ -60,6 +60,18 @@ def test_a_broken_off_run_leaves_the_file_for_the_next(pool: ClipPool, tmp_path:
         assert np.array_equal(mapped.audio(pool.speech[0]), samples(1))
 
 
+def test_what_a_killed_process_had_begun_is_removed(pool: ClipPool, tmp_path: Path) -> None:
+    cache = tmp_path / "cache"
+    cache.mkdir()
+    with shared(pool, cache, 1):
+        (name,) = cache.glob("*.pcm")
+    (cache / f".{name.name}.123456789.tmp").write_bytes(b"half")
+    other = cache / ".clips_other.pcm.123456789.tmp"
+    other.write_bytes(b"of other clips: perhaps being written")
+    with shared(pool, cache, 1):
+        assert {path.name for path in cache.iterdir()} == {name.name, name.with_suffix(".lock").name, other.name}
+
+
 def test_a_changed_clip_is_decoded_anew(pool: ClipPool, tmp_path: Path) -> None:
     (tmp_path / "cache").mkdir()
     with shared(pool, tmp_path / "cache", 1):

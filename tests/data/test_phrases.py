@@ -116,6 +116,14 @@ def test_without_recordings_or_made_clips_the_share_changes_nothing(tmp_path: Pa
         np.testing.assert_array_equal(plain.samples, shared.samples)
 
 
+@pytest.mark.parametrize("phrase", ["speech", "word", "phrase", "neg"])
+def test_a_phrase_may_be_a_word_of_the_labels(phrase: str) -> None:
+    known = [(phrase, (phrase,))]
+    assert kind_of_several(clip(Path("a.wav"), "neg_speech", "good morning"), known) == ("speech", -1)
+    assert kind_of_several(clip(Path("a.wav"), "neg_phrase", "hello"), known) == ("near", -1)
+    assert kind_of_several(clip(Path("a.wav"), phrase), known) == ("positives", 0)
+
+
 def test_a_phrase_without_a_clip_is_named(tmp_path: Path) -> None:
     clips = [clip(tmp_path / "a.wav", "alexa"), clip(tmp_path / "b.wav", "neg_speech")]
     with pytest.raises(KwsError, match="no train clip with label 'hey_marvin'"):

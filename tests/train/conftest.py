@@ -112,7 +112,7 @@ def make_task(clips_manifest: Path, tiny: Recipe) -> MakeTask:
 
     @functools.cache
     def judge(recipe: Recipe, labeller: Labeller) -> HeldOut:
-        return make_held_out(recipe, read_domains(recipe, [clips_manifest]), [clips_manifest], labeller)
+        return make_held_out(recipe, read_domains(recipe, [clips_manifest]), {}, labeller)
 
     @functools.cache
     def label(recipe: Recipe) -> Labeller:

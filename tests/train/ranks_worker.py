@@ -64,7 +64,7 @@ def run(manifest: Path, directory: Path, ranks: Ranks, kill_at: int | None = Non
     pool = read_pool([clip for domain in domains for clip in domain.clips], RECIPE.phrase, "train")
     model = make_model()
     labeller = make_labeller(RECIPE, model)
-    held_out = make_held_out(RECIPE, domains, [manifest], labeller) if ranks.first else None
+    held_out = make_held_out(RECIPE, domains, {}, labeller) if ranks.first else None
     task = Task(_drawn(RECIPE, pool, TRAIN), labeller, held_out, "0123", directory / "checkpoint.pt")
     trainer = Trainer(model, RECIPE.train, task, ranks=ranks)
     losses = []

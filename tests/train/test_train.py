@@ -20,13 +20,14 @@ from kws.data.manifest import Clip, Word
 from kws.data.pool import read_pool
 from kws.detect import SCORE_ONE
 from kws.errors import KwsError
+from kws.evaluate.transcripts import Utterance
 from kws.frontend import FrontendConfig
 from kws.graph.check import check
 from kws.model_file import KwsModel, load, save
 from kws.recipe import DataConfig, Recipe
-from kws.train.clips import ledger, pool_of, read_clips, read_domains
+from kws.train.clips import identity, ledger, pool_of, read_clips, read_domains
 from kws.train.loop import Task, Trainer
-from kws.train.run import build_model, train
+from kws.train.run import build_model, draw, train
 from kws.train.selection import HeldOut, Trial
 from kws.train.update import schedule
 from kws.train_config import TrainConfig
@@ -206,9 +207,61 @@ def test_what_the_recipes_data_names_is_recorded_and_what_was_synthesized_is_not
     """Each clip of the manifest is a recording where the recipe's data names it, none where it was handed over."""
     recipe = dataclasses.replace(tiny, data=(DataConfig(str(clips_manifest)),))
     for named, manifests, is_recorded in ((recipe, [], True), (tiny, [clips_manifest], False)):
-        pool = pool_of(named, read_domains(named, manifests), "train")
+        pool = pool_of(named, read_domains(named, manifests), {}, "train")
         assert pool.positives
         assert {item.recorded for group in pool.groups() for item in group} == {is_recorded}
+
+
+def test_speech_that_says_the_phrase_by_its_transcript_is_no_negative(tiny: Recipe, clips_manifest: Path) -> None:
+    domains = read_domains(tiny, [clips_manifest])
+    plain = pool_of(tiny, domains, {}, "train")
+    said = {
+        plain.speech[0].clip.path: (Utterance(0.0, 0.3, "GOOD MORNING"), Utterance(0.3, 0.5, "OH, HEY MARVIN!")),
+        plain.speech[1].clip.path: (Utterance(0.0, 0.5, "HEY MARTIN"),),
+        plain.positives[0].clip.path: (Utterance(0.0, 0.5, "HEY MARVIN"),),
+    }
+    pool = pool_of(tiny, domains, said, "train")
+    assert [item.clip for item in pool.speech] == [item.clip for item in plain.speech[1:]]
+    assert [item.clip for item in pool.positives] == [item.clip for item in plain.positives]
+
+
+def test_a_length_that_the_manifest_leaves_empty_is_the_file_s(
+    tiny: Recipe, clips_manifest: Path, tmp_path: Path
+) -> None:
+    text = clips_manifest.read_text().splitlines()
+    place = text[0].split(",").index("duration_s")
+    bare = [",".join("" if i == place else cell for i, cell in enumerate(row.split(",", 10))) for row in text[1:]]
+    for path in clips_manifest.parent.glob("*.wav"):
+        (tmp_path / path.name).symlink_to(path)
+    (tmp_path / "manifest.csv").write_text("\n".join([text[0], *bare]) + "\n")
+    full = dataclasses.replace(tiny, data=(DataConfig(str(clips_manifest)),))
+    empty = dataclasses.replace(tiny, data=(DataConfig(str(tmp_path / "manifest.csv")),))
+    for one, other in zip(read_clips(full, []), read_clips(empty, []), strict=True):
+        assert other.duration_s == pytest.approx(one.duration_s, abs=1e-3) != 0.0
+
+
+def test_a_run_goes_on_after_what_changes_no_weight_and_not_after_what_does(
+    tiny: Recipe, clips_manifest: Path, tmp_path: Path
+) -> None:
+    clips = read_clips(tiny, [clips_manifest])
+    name = identity(tiny, clips)
+    for change in ({"workers": 2}, {"checkpoint_every_s": 9.0}, {"tensorboard": False}):
+        train_config = TrainConfig(**{**vars(tiny.train), **change})
+        assert identity(dataclasses.replace(tiny, train=train_config), clips) == name
+    here, there = (
+        dataclasses.replace(tiny, data=(DataConfig(str(path)),)) for path in (clips_manifest, tmp_path / "x.csv")
+    )
+    assert identity(here, clips) == identity(there, clips) != name
+    longer = dataclasses.replace(tiny, train=dataclasses.replace(tiny.train, steps=151))
+    moved = [dataclasses.replace(clips[0], kw_start_s=0.1, kw_end_s=0.2), *clips[1:]]
+    assert len({name, identity(longer, clips), identity(tiny, moved), identity(tiny, clips[1:])}) == 4
+
+
+@pytest.mark.parametrize(("clips", "drawn"), [(16, 16), (32, 32), (50, 64)])
+def test_no_fewer_examples_are_drawn_than_asked_for(
+    make_task: MakeTask, tmp_path: Path, clips: int, drawn: int
+) -> None:
+    assert sum(len(batch.kinds) for batch in draw(make_task(tmp_path).examples, clips)) == drawn
 
 
 def test_ledger_sums_by_source_and_licence() -> None:

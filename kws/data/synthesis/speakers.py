@@ -38,8 +38,8 @@ def partition(voices: Sequence[Voice], dev_share: float, test_share: float) -> d
     for split, share in (("train", 1.0), ("dev", dev_share), ("test", test_share)):
         if share > 0.0 and not parts[split]:
             raise KwsError(
-                f"{len({voice.speaker for voice in voices})} speakers are too few to hold some out for {split}; "
-                "allow more voices, or set dev_share and test_share to 0"
+                f"{len({voice.speaker for voice in voices})} speakers are too few to hold some out for {split}; allow "
+                f"more voices, or set {split}_share to 0 and give recordings of the phrase of split {split} (--data)"
             )
     return parts
 
