@@ -57,13 +57,13 @@ def small_effort() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def recordings(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A recording of each voice: every text after 0.3 s of silence, one that says the phrase in the middle."""
+    """A recording of each voice: every text after 0.3 s of silence, in all but the last the phrase in the middle."""
     folder = tmp_path_factory.mktemp("recordings")
     clips, rows = [], []
     for variant in VARIANTS:
         voice = EspeakVoice("gmw/en-US", "en-us", variant)
         parts, at = [], 0
-        for text in (*TEXTS[:3], SAID, *TEXTS[3:]):
+        for text in (*TEXTS[:3], *((SAID,) if variant != VARIANTS[-1] else ()), *TEXTS[3:]):
             samples = np.concatenate([np.zeros(4800, np.int16), voice.say(text, Style()).samples])
             rows.append((f"{variant}.wav", at / 16000, (at + len(samples)) / 16000, text.upper()))
             parts.append(samples)
@@ -243,7 +243,8 @@ def test_a_whole_training_with_pieces_phones_and_a_teacher(
     model = train(taught, [clips_manifest, recordings], Path("run"))
     names = {source.name for source in model.licences}
     assert any(name.startswith("pieces of book of") for name in names)
-    assert {"book of Alex", "voice hey_marvin"} < names
+    assert {"book of f4", "voice hey_marvin"} < names
+    assert "book of Alex" not in names, "the phrase is said in it: it gives pieces alone"
     assert len(list(Path("run").glob("teacher_*.pt"))) == len(list(Path("run").glob("checkpoint_*.pt"))) == 1
     kept = {path: path.stat().st_mtime_ns for path in Path("run").glob("phones_*.npz")}
     again = train(taught, [clips_manifest, recordings], Path("run"))
