@@ -97,9 +97,9 @@ def _is_finished(recipe: Recipe, model_path: Path) -> bool:
     noted, manifests = _noted_clips(model_path), [Path(entry.manifest) for entry in recipe.data]
     known = noted.exists() and all(path.exists() for path in manifests)
     if known and noted.read_text(encoding="utf-8").strip() != digest(read_clips(recipe, ())):
-        print(f"{model_path} was trained on other clips than the recipe's data has now: again", file=sys.stderr)
+        print(f"{model_path} was trained on other clips than the recipe's data has now; training anew", file=sys.stderr)
         return False
-    print(f"{model_path} is of this recipe and its clips: not trained again", file=sys.stderr)
+    print(f"{model_path} is of this recipe and its clips: not trained again (move it away to)", file=sys.stderr)
     return True
 
 

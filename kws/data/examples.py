@@ -204,7 +204,7 @@ class _Filler:
                 return
 
     def _of_a_phrase(self) -> tuple[Item, ...]:
-        """Return positives of a phrase drawn among all: each comes equally often, however many clips it has."""
+        """Return positives of a phrase drawn among all: phrases come equally often, however many clips they have."""
         phrases = self.pool.of_phrase
         phrase = int(self.rng.integers(len(phrases))) if len(phrases) > 1 else 0
         if self.config.recorded_share > 0.0:

@@ -162,6 +162,7 @@ def _check_label(label: str, where: str) -> None:
     if not label:
         raise KwsError(f"{where}: label is empty; name what is said, or noise")
     word = label.removeprefix("sentence:")
+    # With a word in front slug neither refuses what has no letter nor takes it for a reserved label.
     if word not in RESERVED and (proper := slug(f"x {word}").removeprefix("x").removeprefix("_")) != word:
         kept = label[: len(label) - len(word)]
         raise KwsError(f"{where}: label is {label!r}; write it as {kept + (proper or SPEECH)!r}")

@@ -41,7 +41,7 @@ def phrase_words(phrase: str) -> tuple[str, ...]:
 class Item:
     """One clip; ``key`` is its place in the pool, ``phrase`` the index of the phrase that a positive holds, else -1.
 
-    ``recorded``: a person said it as it is, not a synthesizer, and nobody put it together from pieces.
+    ``recorded``: a recipe's data names it, as people's recordings; else it was synthesized or put together from pieces.
     """
 
     key: int

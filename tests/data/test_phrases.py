@@ -21,6 +21,9 @@ from kws.recipe import DetectorSettings, Recipe
 
 RATE = 16000
 PHRASES = ("hey marvin", "alexa")
+ONLY_POSITIVES = ExampleConfig(
+    cut_weight=0, near_weight=0, speech_weight=1e-9, noise_weight=0, before_share=0, after_share=0
+)
 KNOWN = [("hey_marvin", ("hey", "marvin")), ("alexa", ("alexa",))]
 
 
@@ -59,12 +62,9 @@ def test_examples_say_whose_words_they_hold_and_draw_phrases_alike(tmp_path: Pat
     alexa = clip(tmp_path / "alexa.wav", "alexa", "", (Word("Alexa", 0.0, 0.5),))
     pool = read_pool([marvin, *[alexa] * 10, clip(tmp_path / "speech.wav", "neg_speech")], PHRASES, "train")
     assert [len(items) for items in pool.of_phrase] == [1, 10]
-    config = ExampleConfig(
-        cut_weight=0, near_weight=0, speech_weight=1e-9, noise_weight=0, before_share=0, after_share=0
-    )
     counts = [0, 0]
     for seed in range(60):
-        words = draw_example(pool, config, AugmentConfig(), np.random.default_rng(seed)).words
+        words = draw_example(pool, ONLY_POSITIVES, AugmentConfig(), np.random.default_rng(seed)).words
         phrases = {phrase for phrase, _, _, _ in words}
         assert len(phrases) == 1
         phrase = phrases.pop()
@@ -83,15 +83,7 @@ def test_recordings_have_a_share_of_their_own(tmp_path: Path, share: float, leas
     made = clip(tmp_path / "made.wav", "alexa", "", (Word("alexa", 0.0, 0.3),))
     clips = [recorded, *[made] * 20, clip(tmp_path / "speech.wav", "neg_speech")]
     pool = read_pool(clips, "alexa", "train", {recorded.path})
-    config = ExampleConfig(
-        cut_weight=0,
-        near_weight=0,
-        speech_weight=1e-9,
-        noise_weight=0,
-        before_share=0,
-        after_share=0,
-        recorded_share=share,
-    )
+    config = replace(ONLY_POSITIVES, recorded_share=share)
     drawn = [draw_example(pool, config, AugmentConfig.off(), np.random.default_rng(seed)) for seed in range(120)]
     lengths = [end_s - start_s for example in drawn for _, _, start_s, end_s in example.words]
     assert len(lengths) == 120

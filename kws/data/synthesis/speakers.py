@@ -37,9 +37,10 @@ def partition(voices: Sequence[Voice], dev_share: float, test_share: float) -> d
         parts[split_of_speaker[other.speaker]].append(other)
     for split, share in (("train", 1.0), ("dev", dev_share), ("test", test_share)):
         if share > 0.0 and not parts[split]:
+            instead = f", or set {split}_share to 0 and give recordings of the phrase of split {split} (--data)"
             raise KwsError(
-                f"{len({voice.speaker for voice in voices})} speakers are too few to hold some out for {split}; allow "
-                f"more voices, or set {split}_share to 0 and give recordings of the phrase of split {split} (--data)"
+                f"{len({voice.speaker for voice in voices})} speakers are too few to have some for {split}; "
+                f"allow more voices{'' if split == 'train' else instead}"
             )
     return parts
 
