@@ -49,6 +49,7 @@ format: $(VENV)/.dev
 bench: $(VENV)/.dev
 	$(BIN)/python benchmarks/frontend.py
 	$(BIN)/python benchmarks/instructions.py
+	$(BIN)/python benchmarks/layout.py
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(None if sys.version_info >= (3, 11) else "kws needs Python 3.11 or newer; try: make PYTHON=python3.12")'

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from kws.errors import KwsError
 from kws.models.layers.norm import FeatureNorm
-from kws.models.layers.windowed import Windowed, bias_parameter, he_normal
+from kws.models.layers.windowed import Windowed, bias_parameter, he_normal, over_time
 from kws.models.streaming import Streaming, StreamState
 
 
@@ -119,22 +119,13 @@ class DepthwiseConv2d(Windowed):
         self.padded_width = self.width + sum(pad_frequency) * channels
 
     def convolve(self, joined: Tensor, stride: int) -> Tensor:
-        """Convolve each channel; without a frequency axis, time is torch's last axis, where its kernels are fast."""
+        """Convolve each channel."""
+        weight = self.weight if self.mask is None else self.weight * self.mask
+        if self.frequency == self.kernel_frequency == 1 and not any(self.pad_frequency):
+            return over_time(joined, weight.transpose(1, 2), self.bias, stride, self.dilation_time, self.channels)
         x = _as_map(_padded(joined, self.channels, self.pad_frequency), self.channels)
-        weight = (self.weight if self.mask is None else self.weight * self.mask).unsqueeze(1)
-        if x.shape[3] == self.kernel_frequency == 1:
-            y = F.conv2d(
-                x.transpose(2, 3),
-                weight.transpose(2, 3),
-                self.bias,
-                (1, stride),
-                0,
-                (1, self.dilation_time),
-                self.channels,
-            )
-            return y.squeeze(2).transpose(1, 2)
-        y = F.conv2d(x, weight, self.bias, (stride, self.stride_frequency), 0, (self.dilation_time, 1), self.channels)
-        return _as_features(y)
+        strides, dilations = (stride, self.stride_frequency), (self.dilation_time, 1)
+        return _as_features(F.conv2d(x, weight.unsqueeze(1), self.bias, strides, 0, dilations, self.channels))
 
 
 class MaxPool2d(Streaming):

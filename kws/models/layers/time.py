@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from kws.models.layers.norm import FeatureNorm
-from kws.models.layers.windowed import Windowed, bias_parameter, he_normal
+from kws.models.layers.windowed import Windowed, bias_parameter, he_normal, over_time
 from kws.models.streaming import Streaming, StreamState
 
 
@@ -38,11 +38,11 @@ class TimeConv(Windowed):
         he_normal(self.weight, inputs * kernel, generator)
 
     def convolve(self, joined: Tensor, stride: int) -> Tensor:
-        """Convolve over time; one frame at a time is a matrix product, without a transpose."""
+        """Convolve over time; one frame at a time is a matrix product."""
         normed = joined if self.norm is None else self.norm(joined)
         if self.kernel == 1:
             return F.linear(normed[:, ::stride], self.weight[:, :, 0], self.bias)
-        return F.conv1d(normed.transpose(1, 2), self.weight, self.bias, stride=stride).transpose(1, 2)
+        return over_time(normed, self.weight, self.bias, stride)
 
 
 class Dense(Streaming):
