@@ -1,6 +1,7 @@
 """Batches by number from shards on disk: any batch at any time, so that a resumed training goes on where it stopped."""
 
 import glob
+import math
 import re
 import tarfile
 from collections.abc import Sequence
@@ -23,13 +24,14 @@ _OPEN_AT_MOST = 64
 class ShardBatches:
     """The examples of some shards, epoch after epoch, in a new order each time.
 
-    An epoch puts the shards into a random order and their examples one after the other; each run of
-    ``buffer_examples`` is shuffled in itself, so that few shards are read at a time. 0 examples: the order in which
-    they were written. The arguments are those of ``dataset.ShardDataset``.
+    The shards are dealt out to lanes, as many as the greatest common divisor of shards and clips of a batch, and every
+    lane gives each batch equally many examples, which stand together. So ranks that share a batch read shards of their
+    own each, wherever their number divides that of the shards, and a batch is the same however many share it.
+    The arguments are those of ``dataset.ShardDataset``.
     """
 
     def __init__(self, paths: Sequence[str | Path], seed: tuple[int, ...], buffer_examples: int) -> None:
-        self.paths, self.seed, self.buffer_examples = _found(paths), seed, buffer_examples
+        self.paths, self.seed, self.buffer_examples = shard_paths(paths), seed, buffer_examples
         indexes = {folder: shards.read_index(folder) for folder in sorted({path.parent for path in self.paths})}
         self.index = indexes[self.paths[0].parent]
         for folder, index in indexes.items():
@@ -39,11 +41,10 @@ class ShardBatches:
                 )
         self.sources: list[dict[str, Any]] = [row for index in indexes.values() for row in index["sources"]]
         self.frames, self.bands = int(self.index["frames"]), int(self.index["bands"])
-        self.counts = np.array([_count(path, indexes[path.parent]) for path in self.paths])
-        self.examples = int(self.counts.sum())
+        self.counts = [_count(path, indexes[path.parent]) for path in self.paths]
+        self.examples = sum(self.counts)
         self._opened = lru_cache(maxsize=_OPEN_AT_MOST)(_Shard)
-        self._epoch = lru_cache(maxsize=2)(self._draw_epoch)
-        self._run = lru_cache(maxsize=4)(self._draw_run)
+        self._lanes = lru_cache(maxsize=4)(self._deal)
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Travel to another process without open files."""
@@ -51,32 +52,59 @@ class ShardBatches:
 
     def batch(self, number: int, clips: int, rank: int = 0, world: int = 1) -> ArrayBatch:
         """Return the share of ``rank`` in batch ``number``."""
-        return collate([self.example(position) for position in share(number, clips, rank, world)])
+        lanes = self._lanes(math.gcd(len(self.paths), clips))
+        each = clips // len(lanes)
+        places = (position - number * clips for position in share(number, clips, rank, world))
+        return collate([self._read(lanes[place // each], number * each + place % each) for place in places])
 
-    def example(self, position: int) -> Drawn:
-        """Return the example at a position of the endless sequence."""
+    def _read(self, lane: "_Lane", position: int) -> Drawn:
+        shard, number = lane.find(position)
+        return self._opened(self.paths[shard], self.counts[shard]).read(number, (self.frames, self.bands))
+
+    def _deal(self, lanes: int) -> "list[_Lane]":
+        """Return the lanes: shard n is in lane n modulo their number."""
+        dealt = [range(lane, len(self.paths), lanes) for lane in range(lanes)]
+        run = -(-self.buffer_examples // lanes)
+        return [
+            _Lane(mine, [self.counts[shard] for shard in mine], (*self.seed, lane), run)
+            for lane, mine in enumerate(dealt)
+        ]
+
+
+class _Lane:
+    """The endless sequence of the examples of some shards.
+
+    An epoch puts the shards into a random order and their examples one after the other; each run of ``run_examples``
+    is shuffled in itself, so that few shards are read at a time. 0 examples: the order in which they were written.
+    """
+
+    def __init__(self, shards: Sequence[int], counts: Sequence[int], seed: tuple[int, ...], run_examples: int) -> None:
+        self.shards, self.counts, self.seed, self.run_examples = shards, np.array(counts), seed, run_examples
+        self.examples = int(self.counts.sum())
+        self._epoch = lru_cache(maxsize=2)(self._draw_epoch)
+        self._run = lru_cache(maxsize=4)(self._draw_run)
+
+    def find(self, position: int) -> tuple[int, int]:
+        """Return which shard the example at a position is in, and its number there."""
         epoch, place = divmod(position, self.examples)
-        if self.buffer_examples:
-            run, within = divmod(place, self.buffer_examples)
-            place = run * self.buffer_examples + int(self._run(epoch, run)[within])
+        if self.run_examples:
+            run, within = divmod(place, self.run_examples)
+            place = run * self.run_examples + int(self._run(epoch, run)[within])
         order, ends = self._epoch(epoch)
         turn = int(np.searchsorted(ends, place, side="right"))
         shard = int(order[turn])
-        opened = self._opened(self.paths[shard], int(self.counts[shard]))
-        return opened.read(place - int(ends[turn]) + int(self.counts[shard]), (self.frames, self.bands))
+        return self.shards[shard], place - int(ends[turn]) + int(self.counts[shard])
 
     def _draw_epoch(self, epoch: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Return the order of the shards and where each of them ends."""
-        order = np.arange(len(self.paths))
-        if self.buffer_examples:
+        order = np.arange(len(self.shards))
+        if self.run_examples:
             order = self._generator(epoch).permutation(order)
         return order, np.cumsum(self.counts[order])
 
     def _draw_run(self, epoch: int, run: int) -> NDArray[np.int64]:
         """Return the order within a run."""
-        return self._generator(epoch, run).permutation(
-            min(self.buffer_examples, self.examples - run * self.buffer_examples)
-        )
+        return self._generator(epoch, run).permutation(min(self.run_examples, self.examples - run * self.run_examples))
 
     def _generator(self, *key: int) -> np.random.Generator:
         return np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=key))
@@ -119,8 +147,12 @@ def _damaged(path: Path) -> KwsError:
     return KwsError(f"{path}: is damaged or not as its index says; delete it and run kws shards again")
 
 
-def _found(paths: Sequence[str | Path]) -> tuple[Path, ...]:
-    """Return the shards that paths and patterns name, in the order of their names."""
+def shard_paths(paths: Sequence[str | Path]) -> tuple[Path, ...]:
+    """Return the shards that paths and patterns name, in the order of their names.
+
+    Raises:
+        KwsError: a path or pattern names none.
+    """
     found: set[Path] = set()
     for path in paths:
         named = sorted(glob.glob(str(path))) if glob.has_magic(str(path)) else [str(path)]

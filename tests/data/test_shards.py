@@ -2,6 +2,7 @@
 
 import dataclasses
 import io
+import itertools
 import json
 import os
 import shutil
@@ -176,6 +177,30 @@ def test_shard_batches_depend_neither_on_ranks_nor_on_processes(folder: Path) ->
     ahead = list(Prefetch(dataset, 9, 2, 6, workers=2, backend="processes"))
     assert torch.equal(ahead[0].features, whole.features)
     assert torch.equal(ahead[3].features, dataset.batch(5, 9).features)
+
+
+def test_each_rank_reads_shards_of_its_own(folder: Path) -> None:
+    """Four shards, batches of eight: four lanes, of which each of two ranks reads two, and each of four one."""
+    some = names(folder)[:4]
+    whole = ShardDataset(some, (7,))
+    for world in (1, 2, 4):
+        ranks = [ShardDataset(some, (7,)) for _ in range(world)]
+        part = 8 // world
+        for number, (rank, dataset) in itertools.product(range(5), enumerate(ranks)):
+            mine = dataset.batch(number, 8, rank, world).features
+            assert torch.equal(mine, whole.batch(number, 8).features[rank * part : (rank + 1) * part])
+        # All together read all four, so that nobody reads another's.
+        assert [dataset.shards._opened.cache_info().currsize for dataset in ranks] == [4 // world] * world
+
+
+def test_every_lane_gives_its_examples_once_an_epoch(folder: Path) -> None:
+    for lane in ShardDataset(names(folder)[:4], (7,), buffer_examples=5).shards._lanes(2):
+        epochs = [[lane.find(epoch * lane.examples + place) for place in range(lane.examples)] for epoch in range(2)]
+        wanted = [
+            (shard, number) for shard, count in zip(lane.shards, lane.counts, strict=True) for number in range(count)
+        ]
+        assert [sorted(epoch) for epoch in epochs] == [wanted, wanted]
+        assert epochs[0] != epochs[1]
 
 
 def keys(samples: list[Sample]) -> list[int]:

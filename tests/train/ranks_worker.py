@@ -1,10 +1,11 @@
 """What each process of ``test_distributed`` does: torchrun starts this file; one process alone may call ``run``.
 
-    python ranks_worker.py MANIFEST DIRECTORY [STEP]
+    python ranks_worker.py MANIFEST DIRECTORY [STEP | SHARDS]
 
 Trains a small model with a batch norm and writes the loss of every step and, from the first process, the weights.
 Each also writes which threads are left when the processes have parted, where the system tells (Linux).
-With STEP, the last process kills itself at that step, in the first attempt only.
+With STEP, the last process kills itself at that step, in the first attempt only. With a pattern of SHARDS, examples are
+read from them, and it is noted how many each process has opened.
 """
 
 import dataclasses
@@ -17,6 +18,7 @@ from pathlib import Path
 import torch
 
 from kws.data.augment import AugmentConfig
+from kws.data.dataset import ShardDataset
 from kws.data.examples import ExampleConfig
 from kws.data.pool import read_pool
 from kws.frontend import FrontendConfig
@@ -58,14 +60,17 @@ def make_model() -> Sequential:
     return Sequential([first, BatchNorm(12), Relu(), hidden, Relu(), last])
 
 
-def run(manifest: Path, directory: Path, ranks: Ranks, kill_at: int | None = None) -> list[float]:
+def run(
+    manifest: Path, directory: Path, ranks: Ranks, kill_at: int | None = None, shards: str | None = None
+) -> list[float]:
     """Train and return the losses of the steps that this process took."""
     domains = read_domains(RECIPE, [manifest])
     pool = read_pool([clip for domain in domains for clip in domain.clips], RECIPE.phrase, "train")
     model = make_model()
     labeller = make_labeller(RECIPE, model)
     held_out = make_held_out(RECIPE, domains, {}, labeller) if ranks.first else None
-    task = Task(_drawn(RECIPE, pool, TRAIN), labeller, held_out, "0123", directory / "checkpoint.pt")
+    examples = _drawn(RECIPE, pool, TRAIN) if shards is None else ShardDataset([shards], (0,))
+    task = Task(examples, labeller, held_out, "0123", directory / "checkpoint.pt")
     trainer = Trainer(model, RECIPE.train, task, ranks=ranks)
     losses = []
     update = trainer.updater.update
@@ -80,7 +85,9 @@ def run(manifest: Path, directory: Path, ranks: Ranks, kill_at: int | None = Non
     trainer.updater.update = noted  # type: ignore[assignment,method-assign]
     fit = trainer.fit()
     state = dataclasses.asdict(fit.best)
-    (directory / f"rank_{ranks.rank}.json").write_text(json.dumps({"losses": losses, "step": state["step"]}))
+    opened = examples.shards._opened.cache_info().currsize if isinstance(examples, ShardDataset) else 0
+    report = {"losses": losses, "step": state["step"], "opened": opened}
+    (directory / f"rank_{ranks.rank}.json").write_text(json.dumps(report))
     torch.save(model.state_dict(), directory / f"rank_{ranks.rank}.pt")
     return losses
 
@@ -88,8 +95,9 @@ def run(manifest: Path, directory: Path, ranks: Ranks, kill_at: int | None = Non
 if __name__ == "__main__":
     torch.set_num_threads(1)
     first_attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0") == "0"
-    kill_at = int(sys.argv[3]) if len(sys.argv) > 3 and first_attempt else None
+    option = sys.argv[3] if len(sys.argv) > 3 else ""
+    kill_at = int(option) if option.isdigit() and first_attempt else None
     with joined("cpu") as ranks:
-        run(Path(sys.argv[1]), Path(sys.argv[2]), ranks, kill_at)
+        run(Path(sys.argv[1]), Path(sys.argv[2]), ranks, kill_at, option if option.endswith(".tar") else None)
     threads = [task.read_text().strip() for task in Path("/proc/self/task").glob("*/comm")]
     (Path(sys.argv[2]) / f"threads_{ranks.rank}.json").write_text(json.dumps(threads))

@@ -11,6 +11,10 @@ from typing import Any
 import pytest
 import torch
 
+from kws.data import manifest
+from kws.data.batches import DrawnBatches
+from kws.data.pool import read_pool
+from kws.data.shards import write_shards
 from kws.errors import KwsError
 from kws.model_file import load
 from kws.train.distributed import Ranks, choose_device
@@ -79,6 +83,27 @@ def test_a_killed_worker_goes_on_from_the_checkpoint(
     (found, weights), (undisturbed, wanted) = results(tmp_path, 0), results(two[0], 0)
     assert found["losses"] == undisturbed["losses"][3:]  # the checkpoint is from step 3
     assert all(torch.equal(weights[name], wanted[name]) for name in wanted)
+
+
+def test_two_processes_train_from_shards_of_their_own_as_one_does_from_all(
+    clips_manifest: Path, tmp_path: Path
+) -> None:
+    run = runpy.run_path(str(WORKER))
+    recipe = run["RECIPE"]
+    pool = read_pool(manifest.read(clips_manifest), recipe.phrase, "train")
+    drawn = DrawnBatches(pool, recipe.frontend, recipe.examples, recipe.augment, (0, 0))
+    write_shards(drawn, recipe.wake_phrases, tmp_path / "shards", examples=48, shards=4, processes=1)
+    pattern = str(tmp_path / "shards" / "*.tar")
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+    alone = run["run"](clips_manifest, tmp_path / "one", Ranks(), shards=pattern)
+    done = torchrun(WORKER, clips_manifest, tmp_path / "two", pattern)
+    assert done.returncode == 0, done.stderr
+    for rank in range(2):
+        found = results(tmp_path / "two", rank)[0]
+        assert found["losses"] == pytest.approx(alone, rel=1e-4)
+        assert found["opened"] == 2
+    assert results(tmp_path / "one", 0)[0]["opened"] == 4
 
 
 def test_torchrun_trains_a_recipe_to_one_detector(clips_manifest: Path, tmp_path: Path) -> None:
