@@ -187,13 +187,13 @@ class WrenConfig:
 
     def __post_init__(self) -> None:
         """Check the bounds."""
-        check_range("first_channels", self.first_channels, 1, 512)
+        check_range("first_channels", self.first_channels, 2, 512)
         check_range("first_kernel_time", self.first_kernel_time, 1, 64)
         check_range("stride", self.stride, 1, self.first_kernel_time)
         check_range("final_steps", self.final_steps, 1, 200)
         check_range("first_frequency_kernel", self.first_frequency_kernel, 0, 64)
         check_range("first_frequency_stride", self.first_frequency_stride, 1, 16)
-        check_range("channels", self.channels, 1, 512)
+        check_range("channels", self.channels, 2, 512)
         check_range("head_channels", self.head_channels, 0, 512)
         check_range("future_frames", self.future_frames, 0, MAX_FUTURE_FRAMES)
         if not 1 <= len(self.blocks) <= 32:

@@ -49,7 +49,8 @@ class Meter:
 class Logs:
     """Curves for TensorBoard; nothing where no directory is given or the package is not installed.
 
-    A run taken up again goes on in the same curves: what was logged after ``step`` is left out when they are shown.
+    A run taken up again after ``step`` steps goes on in the same curves: what was logged after that step is left out
+    when they are shown, and what was logged at it stays.
     """
 
     def __init__(self, directory: Path | None, step: int) -> None:
@@ -62,7 +63,7 @@ class Logs:
             return
         from torch.utils.tensorboard import SummaryWriter  # a second of imports that only these logs need
 
-        self._writer = SummaryWriter(str(directory), purge_step=step)
+        self._writer = SummaryWriter(str(directory), purge_step=step + 1 if step else 0)
 
     def step(self, step: int, loss: float, gradient_norm: float, learning_rate: float, meter: Meter) -> None:
         """Log a step of training, ``STEPS_PER_ENTRY`` of them at a time."""

@@ -9,7 +9,8 @@ import contextlib
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import closing
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -20,11 +21,13 @@ from torch import Tensor
 from kws.compress.calibrate import quantized_input
 from kws.data.augment import AugmentConfig
 from kws.data.dataset import Batch, BatchDataset, Prefetch
+from kws.errors import KwsError
 from kws.frontend import FrontendConfig
 from kws.graph.arithmetic import input_quant
 from kws.models.layers import FeatureNorm, Sequential
 from kws.progress import Advance
 from kws.train import checkpoint, reuse
+from kws.train.ahead import Ahead
 from kws.train.distributed import Ranks
 from kws.train.labels import Labeller
 from kws.train.lessons import PhoneLesson
@@ -77,6 +80,7 @@ class Trainer:
     ) -> None:
         self.config, self.task, self.ranks = config, task, ranks or Ranks()
         self.part = self.ranks.part(config.batch_clips)
+        _check_frame_step(config, task.examples.frames // model.stride)
         self.workers, threads = shares(config)
         torch.set_num_threads(threads)
         self.quant = input_quant(task.frontend)
@@ -103,6 +107,7 @@ class Trainer:
         began, meter = time.perf_counter(), Meter()
         if self.step < last:
             with StopRequest() as stop, self._logs() as logs, self.ranks.bar("Training", last) as advance:
+                meter.skip()  # what the logs import
                 self._run(last, meter, stop, logs, advance)
         seconds = time.perf_counter() - began
         if self.ranks.first and not self.trials:  # stopped before the first look
@@ -121,39 +126,39 @@ class Trainer:
         ranks = self.ranks
         if self.step:  # taken up again from a checkpoint
             advance(self.step, note=f"resumed at step {self.step}", before=True)
-        waited = Waited()
-        for batch in self._batches(self.step, last, waited):
-            done = self.updater.update(batch, stop.wanted)
-            meter.add(self.part * ranks.world, waited.since())
-            if ranks.first:
-                logs.step(self.step, done.loss, done.gradient_norm, done.learning_rate, meter)
-                advance(note=self._note(done, meter))
-                self._look_and_save(logs)
-            if done.stop:
-                break
-            meter.skip()
-        if done.stop:
+        batches = Ahead(self._batches(self.step, last))
+        with closing(iter(batches)) as coming:
+            for batch in coming:
+                done = self.updater.update(batch, stop.wanted)
+                meter.add(self.part * ranks.world, batches.waited_since())
+                if ranks.first:
+                    logs.step(self.step, done.loss, done.gradient_norm, done.learning_rate, meter)
+                    advance(note=self._note(done, meter))
+                    self._look_and_save(logs)
+                if done.stop:
+                    break
+                meter.skip()
+        # A signal during the last look came too late for an update to tell the other processes of it.
+        if done.stop or bool(ranks.add(torch.tensor([float(stop.wanted)], device=ranks.device))):
             if ranks.first:
                 self.save()
             logs.close()  # what the signal does may end the process
             stop.obey()
 
-    def _batches(self, first: int, last: int, waited: "Waited") -> Iterator[Batch]:
+    def _batches(self, first: int, last: int) -> Generator[Batch, None, None]:
         """Yield the batch of each step: drawn, or drawn before and heard differently now."""
+        task, seed, ranks = self.task, self.task.seed, self.ranks
 
         def draw(begin: int, end: int) -> Iterator[Batch]:
-            ranks, clips = self.ranks, self.config.batch_clips
-            waited.prefetch = Prefetch(
-                self.task.examples, clips, begin, end, self.workers, rank=ranks.rank, world=ranks.world
-            )
-            return iter(waited.prefetch)
+            clips = self.config.batch_clips
+            return iter(Prefetch(task.examples, clips, begin, end, self.workers, rank=ranks.rank, world=ranks.world))
 
-        task, seed = self.task, self.task.seed
-        for step, (batch, use) in enumerate(reuse.batches(draw, first, last, self.config.reuse, seed), first):
-            if use:
-                changed = reuse.heard_again(batch, (seed, 29, step, self.ranks.rank), task.frontend, task.augment)
-                batch = replace(batch, features=changed)
-            yield batch
+        with closing(reuse.batches(draw, first, last, self.config.reuse, seed)) as drawn:
+            for step, (batch, use) in enumerate(drawn, first):
+                if use:
+                    changed = reuse.heard_again(batch, (seed, 29, step, ranks.rank), task.frontend, task.augment)
+                    batch = replace(batch, features=changed)
+                yield batch
 
     def _look_and_save(self, logs: Logs) -> None:
         if self.step % self._trial_every() == 0 or self.step == self.config.steps:
@@ -197,12 +202,14 @@ class Trainer:
         norms = [module for module in self.updater.model.modules() if isinstance(module, FeatureNorm)]
         if not norms:
             return
-        bands = self.task.examples.batch(0, clips, ranks.rank, ranks.world).features.shape[-1]
+        bands = self.task.examples.source.bands
         sums = torch.zeros(3, bands, dtype=torch.float64)
-        for number in range(NORM_BATCHES):
-            drawn = self.task.examples.batch(number, clips, ranks.rank, ranks.world)
-            values = quantized_input(drawn.features, self.quant).flatten(0, 1).double()
-            sums += torch.stack([torch.full((bands,), len(values)), values.sum(0), values.square().sum(0)])
+        drawn = Prefetch(self.task.examples, clips, 0, NORM_BATCHES, self.workers, rank=ranks.rank, world=ranks.world)
+        with ranks.bar("Measuring features", NORM_BATCHES) as advance:
+            for batch in drawn:
+                values = quantized_input(batch.features, self.quant).flatten(0, 1).double()
+                sums += torch.stack([torch.full((bands,), len(values)), values.sum(0), values.square().sum(0)])
+                advance()
         count, total, squares = ranks.add(sums.to(ranks.device)).cpu()
         mean = total / count
         deviation = (squares / count - mean.square()).clamp(min=0.0).sqrt()
@@ -218,25 +225,18 @@ class Trainer:
             logs.close()
 
     def _trial_every(self) -> int:
-        return max(1, self.config.steps // self.config.trials)
+        return -(-self.config.steps // self.config.trials)
 
     def _note(self, done: Update, meter: Meter) -> str:
         held_out = f", held-out FRR {self.trials[-1].false_reject_rate:.1%}" if self.trials else ""
         return f"loss {done.loss:.3f}{held_out}, {meter.text()}"
 
 
-class Waited:
-    """How long the training stood still for examples."""
-
-    def __init__(self) -> None:
-        self.prefetch: Prefetch | None = None
-        self._before_s = 0.0
-
-    def since(self) -> float:
-        """Return the seconds since the last call."""
-        now_s = 0.0 if self.prefetch is None else self.prefetch.waited_s
-        passed_s, self._before_s = now_s - self._before_s, now_s
-        return passed_s
+def _check_frame_step(config: TrainConfig, outputs: int) -> None:
+    if config.frame_step > outputs:
+        raise KwsError(
+            f"train.frame_step is {config.frame_step}, but the model gives {outputs} outputs for an example; lower it"
+        )
 
 
 def shares(config: TrainConfig) -> tuple[int, int]:

@@ -3,7 +3,8 @@
 What is changed on the features costs next to nothing: the level, the microphone's colour (a smooth curve over the
 bands) and more noise, another example of the batch without a keyword laid under it. Energies add up where sounds do, on
 average; the interference between them is left out, as in spectral-domain mixing of speech and noise (Ephraim 1992).
-What the recipe switches off on waveforms (``augment.level_share``, ``microphone_share``, ``noise_share``) is off here.
+What the recipe switches off on waveforms (``augment.level_share``, ``microphone_share``, ``noise_share``) is off here;
+what it has seldom, is seldom, and noise and level keep to its ranges.
 
 Features of the frontend "micro" went through a gain control that takes a lasting level and colour away again, nearly
 all of it (PCAN, strength 0.95). Of both only as much is drawn as it leaves, and as its estimate of the noise is off
@@ -13,7 +14,7 @@ Nothing is kept between steps but drawn batches: step n always trains on the sam
 a run was taken up again.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 
 import numpy as np
@@ -42,7 +43,7 @@ Draw = Callable[[int, int], Iterator[Batch]]
 """From a first and a last number to the drawn batches in between, in order."""
 
 
-def batches(draw: Draw, first: int, last: int, reuse: int, seed: int) -> Iterator[tuple[Batch, int]]:
+def batches(draw: Draw, first: int, last: int, reuse: int, seed: int) -> Generator[tuple[Batch, int], None, None]:
     """Yield for each step ``first`` .. ``last - 1`` its batch and which use of it this is (0: as it was drawn).
 
     Each drawn batch serves ``reuse`` steps of a group of ``GROUP * reuse``, in an order drawn from ``seed``.
@@ -98,7 +99,8 @@ def heard_again(
 ) -> Tensor:
     """Return the features, int16 [clips, frames, bands], at another level, in another colour, with more noise.
 
-    Each of the three is left out where its share in ``augment`` is 0.
+    Each of the three is left out where its share in ``augment`` is 0. At most the recipe's share of the clips are
+    louder or softer, or have more noise, within its ranges.
     """
     frontend, augment = frontend or FrontendConfig(), augment or AugmentConfig()
     rng = np.random.default_rng(seed)
@@ -112,23 +114,26 @@ def heard_again(
     points = rng.normal(0.0, COLOUR_OCTAVES, (clips, COLOUR_POINTS))
     places = np.linspace(0.0, COLOUR_POINTS - 1.0, bands)
     curves = np.stack([np.interp(places, np.arange(COLOUR_POINTS), row) for row in points])
-    level = rng.uniform(-LEVEL_OCTAVES, LEVEL_OCTAVES, (clips, 1))
+    octaves = min(LEVEL_OCTAVES, (augment.level_dbfs_max - augment.level_dbfs_min) / 2.0 / _DB_PER_OCTAVE)
+    level = rng.uniform(-octaves, octaves, (clips, 1))
     curves *= augment.microphone_share > 0.0
-    level *= augment.level_share > 0.0
+    if augment.level_share < 1.0:
+        level *= rng.random((clips, 1)) < augment.level_share
     x = x + torch.from_numpy((share * (curves + level)).astype(np.float32))[:, None]
     if augment.noise_share > 0.0:
-        x = _with_noise(x, batch, rng)
+        x = _with_noise(x, batch, rng, augment)
     return x.div_(unit).clamp_(0.0, LARGEST).round_().to(torch.int16)
 
 
-def _with_noise(x: Tensor, batch: Batch, rng: np.random.Generator) -> Tensor:
+def _with_noise(x: Tensor, batch: Batch, rng: np.random.Generator, augment: AugmentConfig) -> Tensor:
     """Lay a clip that holds no keyword under some of the others, at a random signal-to-noise ratio."""
     others = [index for index, kind in enumerate(batch.kinds) if kind not in ("positive", "cut", "near")]
     if not others:
         return x
     noise = x[torch.from_numpy(rng.choice(others, len(x)))]
     louder = (torch.exp2(x).mean(dim=(1, 2)).log2() - torch.exp2(noise).mean(dim=(1, 2)).log2())[:, None, None]
-    decibels = rng.uniform(*NOISE_DB, len(x)).astype(np.float32)
-    decibels[rng.random(len(x)) >= NOISE_SHARE] = 200.0
+    least, most = np.clip(NOISE_DB, augment.snr_db_min, augment.snr_db_max)
+    decibels = rng.uniform(least, most, len(x)).astype(np.float32)
+    decibels[rng.random(len(x)) >= min(NOISE_SHARE, augment.noise_share)] = 200.0
     ratio = torch.from_numpy(decibels / np.float32(_DB_PER_OCTAVE))[:, None, None]
     return torch.logaddexp2(x, noise + louder - ratio)

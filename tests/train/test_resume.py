@@ -134,6 +134,29 @@ def test_a_signal_writes_a_checkpoint_before_it_takes_effect(
     assert same(everything(second), whole[0])
 
 
+def test_a_signal_during_the_last_look_takes_effect(
+    short: TrainConfig, whole: tuple[list[Tensor], Fit, Task], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    looks = Trainer._try_out
+
+    def interrupted(trainer: Trainer) -> None:
+        looks(trainer)
+        if trainer.step == short.steps:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    try:
+        with monkeypatch.context() as patch:
+            patch.setattr(Trainer, "_try_out", interrupted)
+            with pytest.raises(KeyboardInterrupt):
+                run(short, whole[2], tmp_path)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    second, fit = run(short, whole[2], tmp_path)
+    assert fit.trials == whole[1].trials
+    assert same(everything(second), whole[0])
+
+
 def test_a_second_signal_does_not_wait() -> None:
     # A shell that runs the tests in the background has SIGINT ignored, and Python then leaves it so.
     before = signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -67,6 +67,41 @@ def test_what_the_recipe_switches_off_is_not_heard_again_either(frontend: Fronte
         assert not torch.equal(heard_again(batch(0), (1, 2), frontend, without), full)
 
 
+def ratios_db(augment: AugmentConfig) -> list[float]:
+    """How far the noise that is laid under a clip lies below it, for each of many draws; 40 and more: none is."""
+    features = torch.full((2, 20, 40), 24 * 512, dtype=torch.int16)
+    features[0, 5:10] = 0
+    found = []
+    for seed in range(200):
+        one = Batch(features, torch.zeros(2, 1, 4), ("positive", "speech"))
+        energy = torch.exp2(heard_again(one, (seed, 1), augment=augment).double() / 512.0)[0].sum(dim=1)
+        found.append(10.0 * float(torch.log10(energy[:5].mean() / energy[5:10].mean())))
+    return found
+
+
+def test_noise_keeps_to_the_recipes_range_and_share() -> None:
+    quiet = [one for one in ratios_db(AugmentConfig(snr_db_min=20.0, snr_db_max=24.0)) if one < 40.0]
+    assert quiet
+    assert 19.0 < min(quiet) < max(quiet) < 27.0  # the clip's own level counts its silent quarter, 1.2 dB
+    assert min(ratios_db(AugmentConfig(snr_db_min=60.0, snr_db_max=60.0))) > 40.0
+    seldom = [one for one in ratios_db(AugmentConfig(noise_share=0.05)) if one < 40.0]
+    assert 0 < len(seldom) < 25
+
+
+def test_the_level_keeps_to_the_recipes_range_and_share() -> None:
+    positives = dataclasses.replace(batch(0, 6), kinds=("positive",) * 6)
+
+    def changes(**values: float) -> torch.Tensor:
+        augment = AugmentConfig(**{**vars(AugmentConfig.off()), **values})
+        found = [heard_again(positives, (seed, 1), augment=augment) - positives.features for seed in range(30)]
+        return torch.stack(found)[:, :, 0, 0].double() / 512.0
+
+    assert float(changes(level_share=1.0).abs().max()) > 2.0  # octaves
+    narrow = changes(level_share=1.0, level_dbfs_min=-30.0, level_dbfs_max=-24.0).abs()
+    assert 0.5 < float(narrow.max()) <= 1.0
+    assert 0.1 < float((changes(level_share=0.2) != 0.0).double().mean()) < 0.3
+
+
 def test_without_speech_to_lay_under_only_level_and_colour_change() -> None:
     positives = dataclasses.replace(batch(0), kinds=("positive",) * 6)
     change = heard_again(positives, (1, 2)).float() - positives.features.float()
@@ -76,15 +111,9 @@ def test_without_speech_to_lay_under_only_level_and_colour_change() -> None:
 
 
 def test_noise_is_laid_under_half_of_the_clips_between_6_and_30_db_down() -> None:
-    features = torch.full((2, 20, 40), 24 * 512, dtype=torch.int16)
-    features[0, 5:10] = 0
-    ratios_db = []
-    for seed in range(200):
-        again = heard_again(Batch(features, torch.zeros(2, 1, 4), ("positive", "speech")), (seed, 1)).double() / 512.0
-        energy = torch.exp2(again[0]).sum(dim=1)
-        ratios_db.append(10.0 * float(torch.log10(energy[:5].mean() / energy[5:10].mean())))
-    noisy = [ratio for ratio in ratios_db if ratio < 40.0]
-    assert 0.35 < len(noisy) / len(ratios_db) < 0.65
+    found = ratios_db(AugmentConfig())
+    noisy = [ratio for ratio in found if ratio < 40.0]
+    assert 0.35 < len(noisy) / len(found) < 0.65
     # the clip's own level counts its silent quarter, 1.2 dB
     assert 5.0 < min(noisy) < 9.0
     assert 28.0 < max(noisy) < 33.0
