@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from firmware_export.export import export
-from kws import config as configs
 from kws import files, model_file
+from kws.config import to_data
 from kws.data.synthesis.corpus import synthesize
 from kws.errors import KwsError
 from kws.evaluate import corpus
@@ -17,7 +17,7 @@ from kws.model_file import load, save
 from kws.overrides import Overrides
 from kws.recipe import DataConfig, Recipe
 from kws.summary import Summary
-from kws.train.clips import digest, read_clips, taken
+from kws.train.clips import digest, read_clips, read_transcripts, taken, without_places
 from kws.train.distributed import Ranks, joined
 from kws.train.run import train
 
@@ -75,7 +75,7 @@ def _train_recipe(recipe: Recipe, out: Path | None, ranks: Ranks) -> Path:
     model_path = out / f"{recipe.model_name}.kws"
     if ranks.share(_is_finished(recipe, model_path) if ranks.first else None):
         return model_path
-    heard = digest(read_clips(recipe, ()))  # a mistake in the user's own data is better told now than after speaking
+    heard = _heard(recipe)  # a mistake in the user's own data is better told now than after speaking
     spoken = _spoken(recipe, out)
     if ranks.first and spoken:
         synthesize(recipe.synthesis, recipe.wake_phrases, synthesis_directory(out), recipe.seed)
@@ -91,21 +91,29 @@ def _train_recipe(recipe: Recipe, out: Path | None, ranks: Ranks) -> Path:
 
 
 def _is_finished(recipe: Recipe, model_path: Path) -> bool:
-    """Whether the model is there, of this recipe and of the clips that its data has now, and say so."""
-    if not model_path.exists() or load(model_path).recipe_hash != configs.config_hash(recipe):
+    """Whether the model is there, of this recipe and of what it learns from now, and say so."""
+    if not model_path.exists() or without_places(load(model_path).recipe) != without_places(to_data(recipe)):
         return False
-    noted, manifests = _noted_clips(model_path), [Path(entry.manifest) for entry in recipe.data]
-    known = noted.exists() and all(path.exists() for path in manifests)
-    if known and noted.read_text(encoding="utf-8").strip() != digest(read_clips(recipe, ())):
+    noted = _noted_clips(model_path)
+    try:
+        changed = noted.exists() and noted.read_text(encoding="utf-8").strip() != _heard(recipe)
+    except KwsError:  # what it was trained on is not there any more, and need not be
+        changed = False
+    if changed:
         print(f"{model_path} was trained on other clips than the recipe's data has now; training anew", file=sys.stderr)
         return False
     print(f"{model_path} is of this recipe and its clips: not trained again (move it away to)", file=sys.stderr)
     return True
 
 
+def _heard(recipe: Recipe) -> str:
+    """Return a hash of the recordings, transcripts and shards that the recipe names."""
+    return digest(recipe, read_clips(recipe, ()), read_transcripts(recipe, ()))
+
+
 def _noted_clips(model_path: Path) -> Path:
-    """Where a run notes which clips of the recipe's data the model was trained on."""
-    return model_path.parent / "training" / "clips.txt"
+    """Where a run notes what the model was trained on: several of one training may stand beside each other."""
+    return model_path.parent / "training" / f"{model_path.stem}_clips.txt"
 
 
 def _recorded(recipe: Recipe, entry: DataConfig) -> Corpus:

@@ -4,15 +4,17 @@ import hashlib
 import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, astuple, replace
 from pathlib import Path
 from typing import Any
 
 from kws.audio import declared_seconds
-from kws.config import config_hash
+from kws.config import to_data
 from kws.data import manifest
 from kws.data.manifest import Clip
 from kws.data.pool import ClipPool, read_pool
+from kws.data.shard_batches import shard_paths
+from kws.data.shards import read_index
 from kws.errors import KwsError
 from kws.evaluate import transcripts
 from kws.evaluate.stream import contains, positive_labels
@@ -33,7 +35,7 @@ def read_clips(recipe: Recipe, manifests: Sequence[Path]) -> list[Clip]:
 
 def read_domains(recipe: Recipe, manifests: Sequence[Path]) -> list[Domain]:
     """Return the same, a domain for each manifest: synthetic voices are one, each collection of recordings another."""
-    domains = [Domain(_name(path), tuple(manifest.read(path))) for path in manifests]
+    domains = [Domain(_name(path), tuple(map(_with_duration, manifest.read(path)))) for path in manifests]
     for entry in recipe.data:
         if not Path(entry.manifest).exists():
             raise KwsError(
@@ -113,13 +115,13 @@ def ledger(clips: Sequence[Clip]) -> tuple[Source, ...]:
 
 
 def shard_ledger(sources: Sequence[Mapping[str, Any]]) -> tuple[Source, ...]:
-    """Return the same for what the shards' indexes say that they were drawn from; each source once."""
-    rows = {(row["name"], row["licence"]): row for row in sources}
+    """Return the same for what the shards' indexes say that they were drawn from; each source once, with most clips."""
+    rows = {(row["name"], row["licence"]): row for row in sorted(sources, key=lambda row: int(row["clips"]))}
     return tuple(Source(name, licence, row["clips"], row["hours"]) for (name, licence), row in sorted(rows.items()))
 
 
-def identity(recipe: Recipe, clips: Sequence[Clip], phones: str = "") -> str:
-    """Return a hash of the recipe and of the clips it is trained on, wherever they lie, and of their ``phones``.
+def identity(recipe: Recipe, clips: Sequence[Clip], said: transcripts.Transcripts, phones: str = "") -> str:
+    """Return a hash of the recipe and of what it is trained on, wherever that lies, and of the clips' ``phones``.
 
     What comes after training is no part of it, so that one training can be quantized in several ways; nor is what
     changes no weight: who prepares the examples, how often checkpoints and curves are written.
@@ -128,7 +130,6 @@ def identity(recipe: Recipe, clips: Sequence[Clip], phones: str = "") -> str:
     trained = replace(
         recipe,
         quantize=QuantizeConfig(),
-        data=tuple(replace(entry, manifest="manifest.csv") for entry in recipe.data),
         train=replace(
             recipe.train,
             workers=usual.workers,
@@ -136,17 +137,33 @@ def identity(recipe: Recipe, clips: Sequence[Clip], phones: str = "") -> str:
             tensorboard=usual.tensorboard,
         ),
     )
-    return hashlib.sha256((config_hash(trained) + phones + digest(clips)).encode()).hexdigest()[:16]
+    text = json.dumps(without_places(to_data(trained)), sort_keys=True)
+    return hashlib.sha256((text + phones + digest(recipe, clips, said)).encode()).hexdigest()[:16]
 
 
-def digest(clips: Sequence[Clip]) -> str:
-    """Return a hash of what the manifests say of the clips, and of the files' sizes: it changes when either does."""
+def without_places(recipe: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a recipe's data without where its recordings and shards lie: the same are the same anywhere."""
+    data = [{**entry, "manifest": "manifest.csv"} for entry in recipe.get("data", ())]
+    train = {**recipe.get("train", {})}
+    return {**recipe, "data": data, "train": {**train, "shards": bool(train.get("shards"))}}
+
+
+def digest(recipe: Recipe, clips: Sequence[Clip], said: transcripts.Transcripts) -> str:
+    """Return a hash of what a recipe learns from: it changes when that does.
+
+    It covers what the manifests say of the clips, the transcripts of what is said in them, the sizes of the files, and
+    the indexes of the recipe's shards.
+    """
     found = hashlib.sha256()
     for clip in clips:
         path, times_s = Path(clip.path), (clip.duration_s, clip.kw_start_s, clip.kw_end_s)
         size = path.stat().st_size if path.exists() else 0
-        row = (path.name, size, clip.split, clip.label, *times_s, [asdict(word) for word in clip.words])
+        utterances = [astuple(one) for one in said.get(clip.path, ())]
+        row = (path.name, size, clip.split, clip.label, *times_s, [asdict(word) for word in clip.words], utterances)
         found.update(json.dumps(row).encode())
+    if recipe.train.shards:
+        for path in shard_paths([recipe.train.shards]):
+            found.update(path.name.encode() + json.dumps(read_index(path.parent)).encode())
     return found.hexdigest()
 
 

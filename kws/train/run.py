@@ -70,7 +70,7 @@ def train(
     if spoken.pieces is not None:
         domains.append(Domain("pieces", tuple(manifest.read(spoken.pieces))))
     clips = [clip for domain in domains for clip in domain.clips]
-    name = identity(recipe, clips, spoken.name)
+    name = identity(recipe, clips, said, spoken.name)
     labeller = make_labeller(recipe, model)
     held_out = make_held_out(recipe, domains, said, labeller) if ranks.first else None
     with _examples(recipe, domains, said, directory, ranks, spoken) as (examples, sources):
@@ -88,10 +88,10 @@ def train(
         )
         if teacher is not None:
             own = teacher_recipe(recipe)
-            task = _teach(teacher, own.train, task, identity(own, clips, spoken.name), resume, ranks)
+            task = _teach(teacher, own.train, task, identity(own, clips, said, spoken.name), resume, ranks)
         fit = Trainer(model, recipe.train, task, resume, ranks).fit()
         model = model.cpu().eval()
-        batches = draw(examples, recipe.quantize.calibration_clips)
+        batches = ranks.share(draw(examples, recipe.quantize.calibration_clips) if ranks.first else [])
     graph = quantize(model, batches, recipe.quantize.weight_bits, input_quant(recipe.frontend))
     if held_out is not None:
         _write_report(fit, quantization_error(model, graph, held_out.batches), directory / "training.json")

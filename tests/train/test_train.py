@@ -26,6 +26,7 @@ from kws.graph.check import check
 from kws.model_file import KwsModel, load, save
 from kws.recipe import DataConfig, Recipe
 from kws.train.clips import identity, ledger, pool_of, read_clips, read_domains
+from kws.train.logs import Logs, Meter
 from kws.train.loop import Task, Trainer
 from kws.train.run import build_model, draw, train
 from kws.train.selection import HeldOut, Trial
@@ -121,6 +122,25 @@ def test_curves_are_logged_for_tensorboard(trained: tuple[KwsModel, Path, Recipe
     rates = [point.value for point in curves.Scalars("held_out/false_reject_rate")]
     assert rates == pytest.approx([trial["false_reject_rate"] for trial in report["trials"]])
     assert any(name.startswith("held_out_false_reject_rate/corpus") for name in names)
+
+
+def test_curves_of_a_run_taken_up_again_have_every_point_once(tmp_path: Path) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    for first, last in ((0, 90), (60, 120)):  # broken off after step 90; its last checkpoint is of step 60
+        logs, meter = Logs(tmp_path, first), Meter()
+        for step in range(first + 1, last + 1):
+            logs.step(step, float(first), 1.0, 0.1, meter)
+            if step % 30 == 0:
+                logs.trial(Trial(step, 0.5, 0.5, 0.5, 1.0, (1,)))
+        logs.close()
+    curves = EventAccumulator(str(tmp_path))
+    curves.Reload()
+    assert [(point.step, point.value) for point in curves.Scalars("train/loss")] == [
+        *((20, 0.0), (40, 0.0), (60, 0.0)),
+        *((80, 60.0), (100, 60.0), (120, 60.0)),
+    ]
+    assert [point.step for point in curves.Scalars("held_out/loss")] == [30, 60, 90, 120]
 
 
 def test_tensorboard_is_not_imported_where_it_is_switched_off() -> None:
@@ -244,17 +264,31 @@ def test_a_run_goes_on_after_what_changes_no_weight_and_not_after_what_does(
     tiny: Recipe, clips_manifest: Path, tmp_path: Path
 ) -> None:
     clips = read_clips(tiny, [clips_manifest])
-    name = identity(tiny, clips)
+    name = identity(tiny, clips, {})
     for change in ({"workers": 2}, {"checkpoint_every_s": 9.0}, {"tensorboard": False}):
         train_config = TrainConfig(**{**vars(tiny.train), **change})
-        assert identity(dataclasses.replace(tiny, train=train_config), clips) == name
+        assert identity(dataclasses.replace(tiny, train=train_config), clips, {}) == name
     here, there = (
         dataclasses.replace(tiny, data=(DataConfig(str(path)),)) for path in (clips_manifest, tmp_path / "x.csv")
     )
-    assert identity(here, clips) == identity(there, clips) != name
+    assert identity(here, clips, {}) == identity(there, clips, {}) != name
     longer = dataclasses.replace(tiny, train=dataclasses.replace(tiny.train, steps=151))
     moved = [dataclasses.replace(clips[0], kw_start_s=0.1, kw_end_s=0.2), *clips[1:]]
-    assert len({name, identity(longer, clips), identity(tiny, moved), identity(tiny, clips[1:])}) == 4
+    said = {clips[0].path: (Utterance(0.0, 1.0, "hey marvin"),)}
+    others = [identity(longer, clips, {}), identity(tiny, moved, {}), identity(tiny, clips[1:], {})]
+    assert len({name, *others, identity(tiny, clips, said)}) == 5
+
+
+def test_a_run_from_shards_goes_on_with_the_same_shards_wherever_they_lie(tiny: Recipe, tmp_path: Path) -> None:
+    def found(folder: str, examples: int) -> str:
+        (tmp_path / folder).mkdir(exist_ok=True)
+        (tmp_path / folder / "shard_000000.tar").touch()
+        (tmp_path / folder / "shards.json").write_text(json.dumps({"format": 1, "examples": examples}))
+        config = dataclasses.replace(tiny.train, shards=str(tmp_path / folder / "*.tar"))
+        return identity(dataclasses.replace(tiny, train=config), [], {})
+
+    assert found("here", 5) == found("there", 5) != found("there", 6)
+    assert found("here", 5) != identity(tiny, [], {})
 
 
 @pytest.mark.parametrize(("clips", "drawn"), [(16, 16), (32, 32), (50, 64)])
