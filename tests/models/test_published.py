@@ -8,6 +8,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from kws.config import load
+from kws.errors import KwsError
 from kws.models.cnn import ROWS, Cnn
 from kws.models.configs import (
     BcResNetConfig,
@@ -255,6 +257,13 @@ def test_wren_by_hand() -> None:
     assert model.macs == 5 * 7 * map_width + map_width * 12 + blocks + 12 * 8 + 8 * 2 * 3
     assert (model.stride, model.latency, model.receptive_field) == (3, 4, 5 + 3 * (3 * 2 + 5 * 3 + 2))
     assert sum(isinstance(part, DepthwiseConv2d) for part in model.modules()) == 2
+
+
+@pytest.mark.parametrize("name", ["channels", "first_channels"])
+def test_a_wren_of_one_channel_has_no_half_with_short_kernels(name: str) -> None:
+    with pytest.raises(KwsError, match=f"{name} must be 2 to 512"):
+        load(WrenConfig, {name: 1}, "a recipe")
+    assert build(ModelConfig("wren", wren=load(WrenConfig, {name: 2}, "a recipe")), 40, 2).stride == 3
 
 
 def test_half_of_a_wren_s_channels_have_the_short_kernels() -> None:

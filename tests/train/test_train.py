@@ -24,6 +24,7 @@ from kws.evaluate.transcripts import Utterance
 from kws.frontend import FrontendConfig
 from kws.graph.check import check
 from kws.model_file import KwsModel, load, save
+from kws.models.configs import ModelConfig
 from kws.recipe import DataConfig, Recipe
 from kws.train.clips import identity, ledger, pool_of, read_clips, read_domains
 from kws.train.logs import Logs, Meter
@@ -289,6 +290,15 @@ def test_a_run_from_shards_goes_on_with_the_same_shards_wherever_they_lie(tiny: 
 
     assert found("here", 5) == found("there", 5) != found("there", 6)
     assert found("here", 5) != identity(tiny, [], {})
+
+
+def test_a_frame_step_beyond_the_outputs_of_an_example_is_refused(
+    tiny: Recipe, make_task: MakeTask, tmp_path: Path
+) -> None:
+    model = build_model(dataclasses.replace(tiny, model=ModelConfig("wren")))  # a third of an example's 148 frames
+    config = dataclasses.replace(tiny.train, frame_step=50)
+    with pytest.raises(KwsError, match=r"train\.frame_step is 50, but the model gives 49 outputs"):
+        Trainer(model, config, make_task(tmp_path))
 
 
 @pytest.mark.parametrize(("clips", "drawn"), [(16, 16), (32, 32), (50, 64)])
