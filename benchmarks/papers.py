@@ -1,7 +1,7 @@
 """The CNNs of Sainath and Parada 2015 against the DeepKWS of Chen et al. 2014, on the same examples.
 
-    python benchmarks/papers.py --data CORPUS --out runs                               # cnn-one-fstride4
-    python benchmarks/papers.py --data CORPUS --out runs --row cnn-tstride4 --split dev
+    python benchmarks/papers.py --data CORPUS --out runs                     # cnn-tstride4 and cnn-one-fstride4
+    python benchmarks/papers.py --data CORPUS --out runs --row cnn-tpool2 --split dev
 
 One model for three phrases, a label for each of their words, posteriors smoothed over 30 frames and confidences over
 100, as in the papers; recordings of the phrases, synthetic voices and pieces of transcribed recordings, noise and
@@ -28,7 +28,7 @@ Values = Mapping[str, Any]
 
 PHRASES = ("computer", "alexa", "smart mirror")
 BASELINE = "deepkws"
-DEFAULT = ("cnn-one-fstride4",)
+DEFAULT = ("cnn-tstride4", "cnn-one-fstride4")
 
 DATA: Values = {
     "synthesis.positives": 300,
