@@ -7,8 +7,8 @@ One model for three phrases, a label for each of their words, posteriors smoothe
 100, as in the papers; recordings of the phrases, synthetic voices and pieces of transcribed recordings, noise and
 rooms, as in recipes/wake_word_with_recordings.toml. Prints what kws evaluate --against says of each row and DeepKWS:
 misses at the same false accepts per hour, clean, with noise at 10 dB and in rooms, and the differences with paired
-intervals.
-About an hour each on two cores, and 20 minutes before the first; a row that OUT holds already is not trained again.
+intervals. About an hour each on two cores, and 20 minutes before the first; a row that OUT holds already is
+not trained again.
 """
 
 import json
@@ -94,7 +94,7 @@ def trained(row: str, steps: int, data: Path, out: Path) -> Path:
     "rows",
     multiple=True,
     type=click.Choice(list(ROWS)),
-    default=("cnn-one-fstride4",),
+    default=DEFAULT,
     help="May be repeated.",
 )
 @click.option("--steps", type=click.IntRange(1), default=8000, show_default=True)

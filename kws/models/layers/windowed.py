@@ -82,7 +82,7 @@ def over_time(
 
     ``weight`` is [outputs, inputs / groups, kernel]. The frames are given to torch as a map of one row in channels-last
     memory, which is how they lie: gradients then lie so too. Through ``conv1d`` they come back transposed, and a step
-    of training takes twice as long (``benchmarks/layout.py``).
+    of training takes longer, with most models by half (``benchmarks/layout.py``).
 
     >>> over_time(torch.tensor([[[1.0], [2.0], [4.0]]]), torch.tensor([[[1.0, 10.0]]]), None)
     tensor([[[21.],
