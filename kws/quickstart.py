@@ -1,5 +1,6 @@
 """From a phrase's text to a verified detector: each step is the same call that its own command makes."""
 
+import glob
 import json
 import sys
 from dataclasses import dataclass, replace
@@ -94,11 +95,10 @@ def _is_finished(recipe: Recipe, model_path: Path) -> bool:
     """Whether the model is there, of this recipe and of what it learns from now, and say so."""
     if not model_path.exists() or without_places(load(model_path).recipe) != without_places(to_data(recipe)):
         return False
-    noted = _noted_clips(model_path)
-    try:
-        changed = noted.exists() and noted.read_text(encoding="utf-8").strip() != _heard(recipe)
-    except KwsError:  # what it was trained on is not there any more, and need not be
-        changed = False
+    noted, shards = _noted_clips(model_path), recipe.train.shards
+    # What it was trained on need not be there any more.
+    there = all(Path(entry.manifest).exists() for entry in recipe.data) and bool(not shards or glob.glob(shards))
+    changed = there and noted.exists() and noted.read_text(encoding="utf-8").strip() != _heard(recipe)
     if changed:
         print(f"{model_path} was trained on other clips than the recipe's data has now; training anew", file=sys.stderr)
         return False
