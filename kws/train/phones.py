@@ -7,7 +7,9 @@ import sys
 import zipfile
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import astuple, dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +26,7 @@ from kws.data.phones.pieces import Pieces
 from kws.data.phones.speech import FRAME_HOPS, AlignedSpeech, Utterance
 from kws.data.phones.synthetic import accents_and_variants, say_with_phones
 from kws.data.pool import UNKNOWN_PHONE, find, phrase_words
+from kws.data.processes import processors
 from kws.data.synthesis import espeak
 from kws.data.synthesis.voice import split_words
 from kws.errors import KwsError
@@ -36,7 +39,7 @@ from kws.train.distributed import Ranks
 from kws.train.recognizer import EFFORT, Labelled, align_speech
 from kws.train.streams import Domain
 
-VERSION = 3
+VERSION = 4
 """Raised when the same recipe and recordings would give other phones or pieces."""
 MAIN_ACCENTS = ("en-us", "en-gb")
 MAIN_SHARE = 0.6
@@ -111,9 +114,10 @@ def heard_by(recipe: Recipe) -> FrontendConfig:
 def _align(recipe: Recipe, spoken: Sequence[Clip], said: Transcripts) -> AlignedSpeech:
     """Learn the phones from synthetic speech, align the recordings."""
     found: list[Utterance] = []
-    with bar("Reading transcribed speech", len(spoken)) as advance:
-        for clip in spoken:
-            found += _utterances(recipe, clip, said)
+    read = partial(_utterances, recipe, said)
+    with ThreadPoolExecutor(processors()) as pool, bar("Reading transcribed speech", len(spoken)) as advance:
+        for utterances in pool.map(read, spoken):
+            found += utterances
             advance()
     _check_enough(sum(len(one.samples) for one in found) / heard_by(recipe).sample_rate_hz, "has")
     accent = _main_accent(recipe)
@@ -141,7 +145,7 @@ def _check_enough(seconds: float, what: str) -> None:
         )
 
 
-def _utterances(recipe: Recipe, clip: Clip, said: Transcripts) -> list[Utterance]:
+def _utterances(recipe: Recipe, said: Transcripts, clip: Clip) -> list[Utterance]:
     """Return the utterances of a recording that say none of the phrases, their phones not yet known."""
     samples = read_audio(Path(clip.path))
     frontend = heard_by(recipe)

@@ -16,15 +16,17 @@ from torch import Tensor, nn
 
 from kws.data.phones.inventory import Inventory
 from kws.data.phones.speech import FRAME_HOPS, Aligned, AlignedSpeech, Utterance, segments
-from kws.data.phones.viterbi import Path, align
+from kws.data.phones.viterbi import Path, align_together
 from kws.data.pool import UNKNOWN_PHONE
 from kws.frontend.config import LFBE_FRACTION_BITS, FrontendConfig
-from kws.models.layers import he_normal
+from kws.models.layers import he_normal, over_time
 from kws.progress import Advance, bar
 
 WARMUP_STEPS = 50
 RECORDED_SHARE = 0.75
 PRIOR_WEIGHT = 0.7
+TOGETHER = 32
+"""So many utterances are aligned at once."""
 LEAST_SCORE = 0.5
 """Below this mean log likelihood ratio the transcript is not what is said."""
 
@@ -57,27 +59,25 @@ class Labelled:
 
 
 class Recognizer(nn.Module):
-    """LFBE [batch, bands, frames], normalized by utterance -> logits [batch, phones, frames / 2, up]."""
+    """LFBE [batch, frames, bands], normalized by utterance -> logits [batch, frames / 2, up, phones]."""
 
     def __init__(self, bands: int, phones: int, effort: Effort, generator: torch.Generator) -> None:
         super().__init__()
         channels = effort.channels
-        self.first = nn.Conv1d(bands, channels, 7, stride=FRAME_HOPS, padding=3)
+        self.first = nn.Conv1d(bands, channels, 7)
         self.first_norm = nn.BatchNorm1d(channels)
-        self.blocks = nn.ModuleList(_Block(channels, effort.kernel) for _ in range(effort.blocks))
-        self.last = nn.Conv1d(channels, phones, 1)
+        self.blocks = nn.Sequential(*(_Block(channels, effort.kernel) for _ in range(effort.blocks)))
+        self.last = nn.Linear(channels, phones)
         for module in self.modules():
-            if isinstance(module, nn.Conv1d):
+            if isinstance(module, nn.Conv1d | nn.Linear):
                 he_normal(module.weight, module.weight[0].numel(), generator)
                 if module.bias is not None:
                     nn.init.zeros_(module.bias)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the logits of every second frame."""
-        y = F.relu(self.first_norm(self.first(x)))
-        for block in self.blocks:
-            y = block(y)
-        logits: Tensor = self.last(y)
+        y = F.relu(_normed(self.first_norm, _convolved(self.first, x, FRAME_HOPS)))
+        logits: Tensor = self.last(self.blocks(y))
         return logits
 
 
@@ -86,13 +86,24 @@ class _Block(nn.Module):
 
     def __init__(self, channels: int, kernel: int) -> None:
         super().__init__()
-        self.depthwise = nn.Conv1d(channels, channels, kernel, padding=kernel // 2, groups=channels)
-        self.one, self.other = nn.Conv1d(channels, channels, 1), nn.Conv1d(channels, channels, 1)
+        self.depthwise = nn.Conv1d(channels, channels, kernel, groups=channels)
+        self.one, self.other = nn.Linear(channels, channels), nn.Linear(channels, channels)
         self.one_norm, self.other_norm = nn.BatchNorm1d(channels), nn.BatchNorm1d(channels)
 
     def forward(self, x: Tensor) -> Tensor:
-        y = F.relu(self.one_norm(self.one(self.depthwise(x))))
-        return F.relu(x + self.other_norm(self.other(y)))
+        y = F.relu(_normed(self.one_norm, self.one(_convolved(self.depthwise, x))))
+        return F.relu(x + _normed(self.other_norm, self.other(y)))
+
+
+def _convolved(layer: nn.Conv1d, x: Tensor, stride: int = 1) -> Tensor:
+    """Return the layer's convolution of [batch, frames, channels] over time, as many frames around as it looks at."""
+    around = layer.kernel_size[0] // 2
+    return over_time(F.pad(x, (0, 0, around, around)), layer.weight, layer.bias, stride, groups=layer.groups)
+
+
+def _normed(norm: nn.BatchNorm1d, x: Tensor) -> Tensor:
+    normed: Tensor = norm(x.flatten(0, 1))
+    return normed.view_as(x)
 
 
 def align_speech(
@@ -170,9 +181,9 @@ def _fit(
         drawn = [known[i] for i in (rng.choice(len(known), recorded, p=lengths / lengths.sum()) if recorded else ())]
         drawn += [made[i] for i in rng.integers(len(made), size=effort.batch - recorded)]
         crops = [_crop(x, phones, effort.crop_frames, rng) for x, phones in drawn]
-        x = torch.from_numpy(np.stack([x for x, _ in crops])).transpose(1, 2)
+        x = torch.from_numpy(np.stack([x for x, _ in crops]))
         wanted = torch.from_numpy(np.stack([phones for _, phones in crops]))
-        loss = F.cross_entropy(model(x), wanted, ignore_index=UNKNOWN_PHONE)
+        loss = F.cross_entropy(model(x).flatten(0, 1), wanted.flatten(), ignore_index=UNKNOWN_PHONE)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
         optimizer.step()
@@ -200,12 +211,17 @@ def _align_all(
 ) -> tuple[list[Path], float]:
     """Return the best path of every utterance, and the share of frames that the recognizer alone names alike."""
     model.eval()
-    paths, agreed, frames = [], 0, 0
-    for x, one in zip(signals, spoken, strict=True):
+    paths: dict[int, Path] = {}
+    agreed = frames = 0
+    by_length = sorted(range(len(signals)), key=lambda number: len(signals[number]))
+    for begin in range(0, len(by_length), TOGETHER):
+        group = by_length[begin : begin + TOGETHER]
         with torch.no_grad():
-            scores = torch.log_softmax(model(torch.from_numpy(x.T[None])), dim=1)[0].T.numpy()
-        path = align(scores - prior, one.words)
-        paths.append(path)
-        agreed += int((scores.argmax(axis=1) == path.phones).sum())
-        frames += len(scores)
-    return paths, agreed / max(frames, 1)
+            found = [torch.log_softmax(model(torch.from_numpy(signals[one][None]))[0], dim=1).numpy() for one in group]
+        aligned = align_together([scores - prior for scores in found], [spoken[one].words for one in group])
+        paths |= dict(zip(group, aligned, strict=True))
+        agreed += sum(
+            int((scores.argmax(axis=1) == path.phones).sum()) for scores, path in zip(found, aligned, strict=True)
+        )
+        frames += sum(map(len, found))
+    return [paths[number] for number in range(len(signals))], agreed / max(frames, 1)

@@ -33,6 +33,7 @@ from kws.train.distributed import Ranks, choose_device
 from kws.train.labels import Labeller
 from kws.train.lessons import PhoneLesson, find_tap
 from kws.train.loop import Fit, Task, Trainer
+from kws.train.memory import keep_freed_memory
 from kws.train.phones import PhoneLabels, spoken_phones
 from kws.train.selection import HeldOut, whole_steps
 from kws.train.streams import Domain, held_out_streams
@@ -60,6 +61,7 @@ def train(
         KwsError: a manifest, a clip or the directory is not as it must be, or training diverged.
     """
     ranks = ranks or Ranks(device=choose_device(recipe.train.device))
+    keep_freed_memory()
     if recipe.train.threads:  # from the first on: aligning recordings trains, too
         torch.set_num_threads(recipe.train.threads)
     model, teacher = build_models(recipe)

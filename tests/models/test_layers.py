@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -24,6 +25,7 @@ from kws.models.layers import (
     Sequential,
     TimeConv,
 )
+from kws.models.layers.convolve import LongDepthwise, over_time
 from kws.models.layers.windowed import Windowed
 
 Array = NDArray[np.float64]
@@ -131,7 +133,15 @@ def test_the_zeros_of_mixed_kernels_stay() -> None:
     assert layer.weight[2:].all()
 
 
-@pytest.mark.parametrize("layer", [TimeConv(4, 6, 5), TimeConv(4, 6, 5, stride=2), DepthwiseConv2d(1, 4, 5, 1)])
+@pytest.mark.parametrize(
+    "layer",
+    [
+        TimeConv(4, 6, 5),
+        TimeConv(4, 6, 5, stride=2),
+        DepthwiseConv2d(1, 4, 5, 1),
+        DepthwiseConv2d(1, 4, 20, 1, bias=False),
+    ],
+)
 def test_maps_and_their_gradients_stay_as_they_lie_in_memory(layer: Windowed) -> None:
     """Else every layer before and after works on transposed memory, several times more slowly."""
     joined = signal(40, 4).float().requires_grad_()
@@ -139,6 +149,31 @@ def test_maps_and_their_gradients_stay_as_they_lie_in_memory(layer: Windowed) ->
     (gradient,) = torch.autograd.grad(y.square().sum(), joined)
     assert y.is_contiguous()
     assert gradient.is_contiguous()
+
+
+@pytest.mark.parametrize(("taps", "frames", "own"), [(15, 80, True), (23, 1, True), (14, 80, False), (15, 121, False)])
+def test_a_long_depthwise_kernel_has_the_gradient_that_torch_finds(taps: int, frames: int, own: bool) -> None:
+    drawn = generator()
+    weight = torch.randn(3, 1, taps, generator=drawn, dtype=torch.float64, requires_grad=True)
+    x = signal(frames + taps - 1, 3).requires_grad_()
+    assert LongDepthwise.suits(x, weight, 3) == own
+    found, expected = (
+        over_time(x, weight, None, groups=3),
+        F.conv1d(x.transpose(1, 2), weight, groups=3).transpose(1, 2),
+    )
+    torch.testing.assert_close(found, expected)
+    of_output = torch.randn(found.shape, generator=drawn, dtype=torch.float64)
+    gradients, wanted = (torch.autograd.grad(y, (x, weight), of_output) for y in (found, expected))
+    torch.testing.assert_close(gradients, wanted)
+
+
+def test_a_convolution_that_is_not_learned_is_left_to_torch() -> None:
+    x, weight = signal(40, 3), torch.zeros(3, 1, 20, dtype=torch.float64)
+    assert not LongDepthwise.suits(x, weight, 3)
+    with torch.no_grad():
+        assert not LongDepthwise.suits(x, weight.requires_grad_(), 3)
+    assert LongDepthwise.suits(x, weight, 3)
+    assert not LongDepthwise.suits(x, torch.zeros(3, 3, 20, requires_grad=True), 1)
 
 
 def test_a_moving_average_has_nothing_to_train() -> None:

@@ -142,10 +142,10 @@ def test_the_phrase_is_said_in_pieces_of_what_does_not_hold_it(found: phones.Pho
 
 def test_an_utterance_that_says_the_phrase_is_not_used(recipe: Recipe, heard: Heard) -> None:
     clips, said = heard
-    texts = [one.text for one in phones._utterances(recipe, clips[0], said)]
+    texts = [one.text for one in phones._utterances(recipe, said, clips[0])]
     assert texts == list(TEXTS)
     other = dataclasses.replace(recipe, phrase="garden")
-    texts = [one.text for one in phones._utterances(other, clips[0], said)]
+    texts = [one.text for one in phones._utterances(other, said, clips[0])]
     assert sorted(texts) == sorted(text for text in (*TEXTS, SAID) if "garden" not in text)
 
 
@@ -153,7 +153,7 @@ def test_an_utterance_s_features_are_the_recording_s(recipe: Recipe, heard: Hear
     """So its frame n is the recording's frame first_hop + n, whatever the utterance's first second."""
     clips, said = heard
     whole = compute(read_audio(Path(clips[0].path)), recipe.frontend)
-    for one in phones._utterances(recipe, clips[0], said):
+    for one in phones._utterances(recipe, said, clips[0]):
         assert np.array_equal(one.features, whole[one.first_hop : one.first_hop + len(one.features)])
 
 

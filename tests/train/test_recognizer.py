@@ -119,7 +119,7 @@ def test_sounds_of_unknown_phones_are_not_learned_as_pauses() -> None:
         _fit(model, [], made, 60, SMALL, np.random.default_rng(3), lambda steps=1, note="": None)
         model.eval()
         with torch.no_grad():
-            posteriors = [model(torch.from_numpy(x.T[None]))[0].T.softmax(-1).numpy() for x, _ in made]
+            posteriors = [model(torch.from_numpy(x[None]))[0].softmax(-1).numpy() for x, _ in made]
         pauses = [one[part.phones == 2, SILENCE] for one, part in zip(posteriors, said, strict=True)]
         heard_pause.append(float(np.concatenate(pauses).mean()))
     assert heard_pause[0] < 0.5 * heard_pause[1]

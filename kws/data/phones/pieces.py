@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kws.data.phones.inventory import SILENCE
-from kws.data.phones.speech import AlignedSpeech, Segment, pairs, speakers, voice_distances
+from kws.data.phones.speech import AlignedSpeech, Segment, middles, pairs, speakers, voice_distances
 
 CANDIDATES = 30
 JOIN_COST = 0.3
@@ -52,9 +52,19 @@ class Pieces:
 
     def __init__(self, speech: AlignedSpeech) -> None:
         self.speech = speech
-        self.pairs = pairs(speech)
         self.names, self.number_of = speakers(speech)
         self.distances = voice_distances(speech, self.number_of, len(self.names))
+        # A segment's number counts through all utterances: what is looked up for every candidate is an array of them.
+        counts = [len(one.segments) for one in speech.utterances]
+        self.first_of = np.concatenate([[0], np.cumsum(counts)])
+        self.utterance_of = np.repeat(np.arange(len(counts)), counts)
+        self.speaker_of = self.number_of[self.utterance_of]
+        self.middles = middles(speech)
+        self.levels: dict[int, float] = {}
+        self.pairs = {
+            pair: np.array([self.first_of[utterance] + at for utterance, at in said])
+            for pair, said in pairs(speech).items()
+        }
 
     def choose(self, phones: list[int], rng: np.random.Generator) -> tuple[list[Run], float] | None:
         """Return the pieces for ``phones`` (silence at both ends) and their cost per phone; None: a pair is missing."""
@@ -64,54 +74,47 @@ class Pieces:
         rank[order] = np.arange(len(order))
         candidates = []
         for pair in itertools.pairwise(phones):
-            said = self.pairs.get(pair, [])
-            if not said:
+            said = self.pairs.get(pair)
+            if said is None:
                 return None
-            nearness = rank[self.number_of[[utterance for utterance, _ in said]]]
-            near = np.argsort(nearness + rng.uniform(0.0, SPREAD_OF_RANK, len(said)))[:CANDIDATES]
-            candidates.append([said[int(place)] for place in near])
+            near = np.argsort(rank[self.speaker_of[said]] + rng.uniform(0.0, SPREAD_OF_RANK, len(said)))[:CANDIDATES]
+            candidates.append(said[near])
         chosen, cost = self._best_path(phones, candidates, home, rng)
-        return self._runs(chosen), cost / len(phones)
+        return self._runs([self._place(segment) for segment in chosen]), cost / len(phones)
 
     def _best_path(
-        self, phones: list[int], candidates: list[list[tuple[int, int]]], home: int, rng: np.random.Generator
-    ) -> tuple[list[tuple[int, int]], float]:
+        self, phones: list[int], candidates: list[NDArray[np.int64]], home: int, rng: np.random.Generator
+    ) -> tuple[list[int], float]:
+        """Return the first segment of each pair that is taken, and what all of them cost."""
         costs, back = np.zeros(0), []
-        ends = np.zeros(0, np.float32)
         for place, options in enumerate(candidates):
-            own = VOICE_WEIGHT * self.distances[home][self.number_of[[utterance for utterance, _ in options]]]
+            own = VOICE_WEIGHT * self.distances[home][self.speaker_of[options]]
             own = own + rng.uniform(0.0, LUCK, len(options))
-            starts = np.stack([self._middle(utterance, at) for utterance, at in options])
             if place == 0:
                 costs = own
             else:
-                joins = self._joins(candidates[place - 1], options, ends, starts) * (phones[place] != SILENCE)
+                joins = self._joins(candidates[place - 1], options) * (phones[place] != SILENCE)
                 total = costs[:, None] + joins
                 back.append(total.argmin(axis=0))
                 costs = total.min(axis=0) + own
-            ends = np.stack([self._middle(utterance, at + 1) for utterance, at in options])
         at = int(costs.argmin())
         path = [at]
         for pointers in reversed(back):
             path.append(int(pointers[path[-1]]))
-        return [options[at] for options, at in zip(candidates, reversed(path), strict=True)], float(costs.min())
+        return [int(options[at]) for options, at in zip(candidates, reversed(path), strict=True)], float(costs.min())
 
-    def _joins(
-        self,
-        before: list[tuple[int, int]],
-        after: list[tuple[int, int]],
-        ends: NDArray[np.float32],
-        starts: NDArray[np.float32],
-    ) -> NDArray[np.float64]:
+    def _joins(self, before: NDArray[np.int64], after: NDArray[np.int64]) -> NDArray[np.float64]:
         """Return what each join costs: the spectra's distance in mid-phone, other voices more, what was one nothing."""
-        costs = np.sqrt(((ends[:, None] - starts[None]) ** 2).mean(axis=-1)).astype(np.float64) + JOIN_COST
-        one, other = (self.number_of[[utterance for utterance, _ in part]] for part in (before, after))
-        costs += OTHER_SPEAKER_COST * (one[:, None] != other[None])
-        followers = {(utterance, at): index for index, (utterance, at) in enumerate(after)}
-        for index, (utterance, at) in enumerate(before):
-            if (utterance, at + 1) in followers:
-                costs[index, followers[utterance, at + 1]] = 0.0
+        apart = self.middles[before + 1][:, None] - self.middles[after][None]
+        costs = np.sqrt((apart**2).mean(axis=-1)).astype(np.float64) + JOIN_COST
+        costs += OTHER_SPEAKER_COST * (self.speaker_of[before][:, None] != self.speaker_of[after][None])
+        costs[(before + 1)[:, None] == after[None]] = 0.0
         return np.asarray(costs)
+
+    def _place(self, segment: int) -> tuple[int, int]:
+        """Return the segment's utterance and its number there."""
+        utterance = int(self.utterance_of[segment])
+        return utterance, segment - int(self.first_of[utterance])
 
     def _runs(self, chosen: list[tuple[int, int]]) -> list[Run]:
         """Return what is taken in one go; all pauses are cut, for nobody knows how long they are."""
@@ -127,10 +130,6 @@ class Pieces:
     def _phone(self, utterance: int, segment: int) -> int:
         return self.speech.utterances[utterance].segments[segment].phone
 
-    def _middle(self, utterance: int, segment: int) -> NDArray[np.float32]:
-        part = self.speech.utterances[utterance].segments[segment]
-        return self.speech.level(utterance, (part.first + part.after) // 2)
-
     def render(self, runs: list[Run]) -> Sound:
         """Return the sound of the pieces: levels matched, crossfaded over 10 ms at joins."""
         sound = self._piece(runs[0])
@@ -145,9 +144,15 @@ class Pieces:
         return Sound(sound / np.float32(max(float(np.abs(sound).max()), 1e-9)), begin, max(end, begin))
 
     def _piece(self, run: Run) -> NDArray[np.float32]:
-        samples = self.speech.utterances[run.utterance].utterance.samples.astype(np.float32)
-        level = float(np.sqrt(np.mean(samples**2))) + 1.0
-        return samples[slice(*self._span(run))] / np.float32(level)
+        part = self.speech.utterances[run.utterance].utterance.samples[slice(*self._span(run))]
+        return part.astype(np.float32) / np.float32(self._level(run.utterance))
+
+    def _level(self, utterance: int) -> float:
+        """Return the utterance's root mean square, found once."""
+        if utterance not in self.levels:
+            samples = self.speech.utterances[utterance].utterance.samples.astype(np.float32)
+            self.levels[utterance] = float(np.sqrt(np.mean(samples**2))) + 1.0
+        return self.levels[utterance]
 
     def _span(self, run: Run) -> tuple[int, int]:
         """Return the utterance's samples that a piece has, half a crossfade more at both ends than it is cut to."""

@@ -72,12 +72,6 @@ class AlignedSpeech:
         samples = sum(len(one.utterance.samples) for one in self.utterances)
         return samples / self.frontend.sample_rate_hz
 
-    def level(self, index: int, frame: int) -> NDArray[np.float32]:
-        """Return the LFBE at a phone frame less the utterance's mean over its louder half: log2 units [bands]."""
-        features = self.utterances[index].utterance.features
-        row = features[min(FRAME_HOPS * frame, len(features) - 1)].astype(np.float32)
-        return np.asarray(row * 2.0**-LFBE_FRACTION_BITS - self.means[index], np.float32)
-
     def sample(self, frame: float) -> int:
         """Return the utterance's sample at which a phone frame begins: its LFBE window's middle less half a frame."""
         size = FRAME_HOPS * self.frontend.hop_samples
@@ -99,6 +93,20 @@ def segments(phones: NDArray[np.int64], places: NDArray[np.int64]) -> tuple[Segm
     """
     edges = [0, *(np.flatnonzero(np.diff(places)) + 1).tolist(), len(phones)]
     return tuple(Segment(int(phones[a]), a, b) for a, b in itertools.pairwise(edges))
+
+
+def middles(speech: AlignedSpeech) -> NDArray[np.float32]:
+    """Return the LFBE in the middle of every segment of every utterance in turn: log2 units [segments, bands].
+
+    Each is less its utterance's mean over the louder half.
+    """
+    found = []
+    for one, mean in zip(speech.utterances, speech.means, strict=True):
+        features = one.utterance.features
+        frames = [FRAME_HOPS * ((part.first + part.after) // 2) for part in one.segments]
+        rows = features[np.minimum(frames, len(features) - 1)].astype(np.float32)
+        found.append(np.asarray(rows * 2.0**-LFBE_FRACTION_BITS - mean, np.float32))
+    return np.concatenate(found)
 
 
 Pair = tuple[int, int]

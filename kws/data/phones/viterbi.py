@@ -35,33 +35,66 @@ def align(scores: NDArray[np.float32], words: Sequence[Sequence[int]]) -> Path:
     Raises:
         ValueError: there are fewer frames than phones, or none at all.
     """
-    sequence, optional = _sequence(words)
-    if len(scores) < max(len(sequence) - optional.sum(), 1):
-        raise ValueError(f"{len(scores)} frames are too few for {len(sequence) - optional.sum()} phones")
-    emitted = scores[:, sequence]
+    return align_together([scores], [words])[0]
+
+
+def align_together(scores: Sequence[NDArray[np.float32]], words: Sequence[Sequence[Sequence[int]]]) -> list[Path]:
+    """Return what ``align`` does of each, of all at once: fastest where they are about equally long.
+
+    Raises:
+        ValueError: one has fewer frames than phones, or none at all.
+    """
+    sequences = [_sequence(one) for one in words]
+    for heard, (phones, optional) in zip(scores, sequences, strict=True):
+        if len(heard) < max(len(phones) - optional.sum(), 1):
+            raise ValueError(f"{len(heard)} frames are too few for {len(phones) - optional.sum()} phones")
+    lengths = np.array([len(heard) for heard in scores])
+    emitted = np.full((lengths.max(), len(scores), max(len(phones) for phones, _ in sequences)), _NEVER)
     # Past a pause that is left out: from the phone before it straight to the one after it.
-    may_skip = np.zeros(len(sequence), bool)
-    may_skip[2:] = optional[1:-1]
-    best = np.full(len(sequence), _NEVER)
-    best[:2] = emitted[0, :2]
+    skipping = np.full(emitted.shape[1:], _NEVER)
+    for number, (heard, (phones, optional)) in enumerate(zip(scores, sequences, strict=True)):
+        emitted[: len(heard), number, : len(phones)] = heard[:, phones]
+        skipping[number, 2 : len(phones)][optional[1:-1]] = 0.0
+    back, ends = _forward(emitted, skipping, lengths)
+    lasts = np.array([len(phones) - 1 for phones, _ in sequences])
+    rows = np.arange(len(scores))
+    lasts -= (lasts > 0) & (ends[rows, lasts - 1] > ends[rows, lasts])
+    places = _places(back, lasts, lengths)
+    return [
+        Path(phones[path], path, float(end[last]) / len(path))
+        for (phones, _), path, end, last in zip(sequences, places, ends, lasts, strict=True)
+    ]
+
+
+def _forward(
+    emitted: NDArray[np.float64], skipping: NDArray[np.float64], lengths: NDArray[np.int64]
+) -> tuple[NDArray[np.int8], NDArray[np.float64]]:
+    """Return how many places each best path came from back, [frames, paths, places], and each path's last scores."""
+    padded = np.full((skipping.shape[0], skipping.shape[1] + 2), _NEVER)
+    stay, one, two = padded[:, 2:], padded[:, 1:-1], padded[:, :-2]
+    stay[:, :2] = emitted[0, :, :2]
     back = np.zeros(emitted.shape, np.int8)
-    padded = np.full(len(sequence) + 2, _NEVER)
+    ends = stay.copy()
     for frame in range(1, len(emitted)):
-        padded[2:] = best
-        one, two = padded[1:-1], np.where(may_skip, padded[:-2], _NEVER)
-        steps = np.where(one > best, 1, 0)
-        value = np.maximum(best, one)
-        back[frame] = np.where(two > value, 2, steps)
-        best = np.maximum(value, two) + emitted[frame]
-    last = len(sequence) - 1
-    if last and best[last - 1] > best[last]:
-        last -= 1
-    places = np.zeros(len(emitted), np.int64)
-    place = last
-    for frame in range(len(emitted) - 1, -1, -1):
-        places[frame] = place
-        place -= int(back[frame, place])
-    return Path(sequence[places], places, float(best[last]) / len(emitted))
+        leap = two + skipping
+        value = np.maximum(stay, one)
+        np.greater(one, stay, out=back[frame], casting="unsafe")
+        back[frame][leap > value] = 2
+        stay[:] = np.maximum(value, leap) + emitted[frame]
+        ended = lengths == frame + 1
+        if ended.any():
+            ends[ended] = stay[ended]
+    return back, ends
+
+
+def _places(back: NDArray[np.int8], lasts: NDArray[np.int64], lengths: NDArray[np.int64]) -> list[NDArray[np.int64]]:
+    """Return each path, followed back from its last place."""
+    paths, rows = np.zeros(back.shape[:2], np.int64), np.arange(len(lasts))
+    place = lasts.copy()
+    for frame in range(len(back) - 1, -1, -1):
+        paths[frame] = place
+        place -= np.where(frame < lengths, back[frame, rows, place], 0)
+    return [paths[:length, number] for number, length in enumerate(lengths)]
 
 
 def _sequence(words: Sequence[Sequence[int]]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:

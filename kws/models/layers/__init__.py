@@ -5,6 +5,7 @@ index = frequency * channels + channel, which is the memory order of the integer
 """
 
 from kws.models.layers.chain import BroadcastResidual, Residual, Sequential
+from kws.models.layers.convolve import over_time
 from kws.models.layers.maps import Conv2d, DepthwiseConv2d, FrequencyMean, MaxPool2d
 from kws.models.layers.norm import BatchNorm, FeatureNorm
 from kws.models.layers.time import Dense, Relu, TimeConv
@@ -25,4 +26,5 @@ __all__ = [
     "TimeConv",
     "Windowed",
     "he_normal",
+    "over_time",
 ]

@@ -4,8 +4,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from kws.models.layers.convolve import over_time
 from kws.models.layers.norm import FeatureNorm
-from kws.models.layers.windowed import Windowed, bias_parameter, he_normal, over_time
+from kws.models.layers.windowed import Windowed, bias_parameter, he_normal
 from kws.models.streaming import Streaming, StreamState
 
 

@@ -3,7 +3,6 @@
 import math
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from kws.models.streaming import Streaming, StreamState
@@ -73,21 +72,3 @@ def he_normal(weight: Tensor, fan_in: int, generator: torch.Generator | None) ->
 def bias_parameter(count: int, wanted: bool) -> nn.Parameter | None:
     """Return ``count`` zeros, or None for a layer without bias, as one before a BatchNorm."""
     return nn.Parameter(torch.zeros(count)) if wanted else None
-
-
-def over_time(
-    x: Tensor, weight: Tensor, bias: Tensor | None, stride: int = 1, dilation: int = 1, groups: int = 1
-) -> Tensor:
-    """Return torch's convolution of [batch, frames, inputs] over time: all windows that fit.
-
-    ``weight`` is [outputs, inputs / groups, kernel]. The frames are given to torch as a map of one row in channels-last
-    memory, which is how they lie: gradients then lie so too. Through ``conv1d`` they come back transposed, and a step
-    of training takes longer, with most models by half (``benchmarks/layout.py``).
-
-    >>> over_time(torch.tensor([[[1.0], [2.0], [4.0]]]), torch.tensor([[[1.0, 10.0]]]), None)
-    tensor([[[21.],
-             [42.]]])
-    """
-    maps = x.contiguous().transpose(1, 2).unsqueeze(2)
-    y = F.conv2d(maps, weight.unsqueeze(2), bias, (1, stride), 0, (1, dilation), groups)
-    return y.squeeze(2).transpose(1, 2)

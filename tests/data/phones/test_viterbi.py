@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from kws.data.phones.inventory import SILENCE
-from kws.data.phones.viterbi import align
+from kws.data.phones.viterbi import align, align_together
 
 PHONES = 4
 WORDS = st.lists(st.lists(st.integers(1, PHONES - 1), min_size=0, max_size=2), min_size=0, max_size=3)
@@ -58,3 +58,18 @@ def test_places_tell_equal_neighbours_apart() -> None:
     assert found.phones.tolist() == [1] * 4
     assert found.places[0] == 1
     assert found.places[-1] == 2
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    words=st.lists(WORDS, min_size=1, max_size=5), more=st.lists(st.integers(0, 9), min_size=5, max_size=5),
+    seed=st.integers(0, 2**32 - 1),
+)  # fmt: skip
+def test_together_each_is_aligned_as_by_itself(words: list[list[list[int]]], more: list[int], seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    lengths = [max(sum(map(len, one)), 1) + longer for one, longer in zip(words, more, strict=False)]
+    scores = [rng.normal(0.0, 1.0, (length, PHONES)).astype(np.float32) for length in lengths]
+    for found, alone in zip(align_together(scores, words), map(align, scores, words), strict=True):
+        assert found.phones.tolist() == alone.phones.tolist()
+        assert found.places.tolist() == alone.places.tolist()
+        assert found.score == alone.score
