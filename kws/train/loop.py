@@ -21,6 +21,7 @@ from torch import Tensor
 from kws.compress.calibrate import quantized_input
 from kws.data.augment import AugmentConfig
 from kws.data.dataset import Batch, BatchDataset, Prefetch
+from kws.data.processes import processors
 from kws.errors import KwsError
 from kws.frontend import FrontendConfig
 from kws.graph.arithmetic import input_quant
@@ -245,6 +246,5 @@ def shares(config: TrainConfig) -> tuple[int, int]:
     Drawing costs more than computing: all processors may draw, and torch has half of them. Processes on one machine
     (torchrun's LOCAL_WORLD_SIZE) share them.
     """
-    processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    mine = max(1, processors // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
+    mine = max(1, processors() // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
     return config.workers or min(mine, 64), config.threads or max(1, mine // 2)
