@@ -10,7 +10,7 @@ GRAPHS ?= 1000
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 TORCH := $(shell sed -n 's/^torch==//p' constraints.txt)
-SOURCES := pyproject.toml setup.py constraints.txt kws/_runtime_build.py $(wildcard firmware_export/runtime/*.[ch])
+SOURCES := pyproject.toml setup.py constraints.txt kws/runtime/build.py $(wildcard firmware_export/runtime/*.[ch])
 
 .PHONY: help demo test check random-graphs fuzz format bench clean
 help:

@@ -2,4 +2,4 @@
 
 from setuptools import setup
 
-setup(cffi_modules=["kws/_runtime_build.py:builder"])
+setup(cffi_modules=["kws/runtime/build.py:builder"])

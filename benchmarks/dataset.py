@@ -21,13 +21,13 @@ import torch
 
 from kws.data import manifest
 from kws.data.augment import AugmentConfig
-from kws.data.clip_file import shared
 from kws.data.dataset import Dataset, Prefetch
-from kws.data.examples import ExampleConfig
-from kws.data.pool import read_pool
-from kws.data.prefetch import Backend
-from kws.data.processes import processors
+from kws.data.examples.clip_file import shared
+from kws.data.examples.draw import ExampleConfig
+from kws.data.examples.pool import read_pool
+from kws.data.examples.prefetch import Backend
 from kws.frontend import FrontendConfig
+from kws.system.processes import processors
 
 WARM_BATCHES = 4
 

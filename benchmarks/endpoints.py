@@ -12,8 +12,8 @@ import numpy as np
 
 from kws.audio import read_audio
 from kws.data import manifest
-from kws.data.endpoints import estimate
 from kws.data.manifest import Clip
+from kws.data.sounds.endpoints import estimate
 
 
 def main() -> None:

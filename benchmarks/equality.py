@@ -22,8 +22,8 @@ from firmware_export.probe import probe_audio
 from firmware_export.simulate.graph import SimulatedEngine
 from firmware_export.simulate.targets import TARGETS
 from kws import frontend
-from kws.compress.calibrate import quantized_input
 from kws.compress.quantize import quantize_model
+from kws.compress.quantize.calibrate import quantized_input
 from kws.config import load
 from kws.errors import KwsError
 from kws.frontend import FrontendConfig

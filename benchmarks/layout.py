@@ -27,7 +27,7 @@ from kws.models.layers import time as time_layers
 from kws.models.layers.convolve import LongDepthwise
 from kws.models.registry import build
 from kws.recipe import Recipe
-from kws.train.memory import keep_freed_memory
+from kws.train.fit.memory import keep_freed_memory
 
 CLIPS, FRAMES = 128, 240
 

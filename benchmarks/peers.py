@@ -17,11 +17,12 @@ import pymicro_wakeword
 from pymicro_wakeword import Model
 
 from kws.data.manifest import slug
-from kws.evaluate import compare, micro_wake_word, pooled, pooled_table
+from kws.detector.model_file import load
+from kws.evaluate import compare, micro_wake_word, pooled
 from kws.evaluate.conditions import conditions
 from kws.evaluate.pooled import Options
 from kws.evaluate.scoring import Subject
-from kws.model_file import load
+from kws.evaluate.show import pooled_table
 
 PEERS = {model.value: model for model in Model}
 MODELS = Path(pymicro_wakeword.__file__).parent / "models"

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from firmware_export import seal
-from firmware_export.packages import need
 from kws.errors import KwsError
+from kws.system.packages import need
 
 Kind = Literal["tflite", "onnx"]
 

@@ -19,11 +19,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from kws.detect import SCORE_ONE, DetectorConfig
+from kws.detector.decision import SCORE_ONE, DetectorConfig
+from kws.detector.model_file import KwsModel
 from kws.frontend.config import FrontendConfig
 from kws.graph.arithmetic import float32_exact, input_quant
 from kws.graph.ir import Activation, Concat, Conv2D, Quant, QuantGraph, Reshape, Slice, State, Tensor
-from kws.model_file import KwsModel
 
 # On CI the same examples every time, so that a red run is about the change; at home new ones are tried.
 hypothesis.settings.register_profile("ci", derandomize=True)

@@ -16,7 +16,7 @@ import soxr
 from numpy.typing import NDArray
 
 from kws.audio import write_audio
-from kws.model_file import KwsModel, load, save
+from kws.detector.model_file import KwsModel, load, save
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 ROOT = Path(__file__).parent.parent

@@ -10,8 +10,8 @@ from kws.audio import write_audio
 from kws.cli import command
 from kws.data import manifest
 from kws.data.dataset import Dataset, ShardDataset
+from kws.data.examples.pool import read_pool
 from kws.data.manifest import Clip, Word
-from kws.data.pool import read_pool
 from kws.errors import KwsError
 from kws.recipe import load_recipe
 

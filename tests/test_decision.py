@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kws import config as kws_config
-from kws.detect import SCORE_ONE, Decision, DetectorConfig, OperatingPoint, decide
+from kws.detector.decision import SCORE_ONE, Decision, DetectorConfig, OperatingPoint, decide
 from kws.errors import KwsError
 
 

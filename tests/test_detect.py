@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from kws.detect import (
+from kws.detector.decision import (
     SCORE_ONE,
     Decision,
     DetectorConfig,

@@ -7,7 +7,7 @@ import soundfile
 from numpy.typing import NDArray
 
 from kws.audio import write_audio
-from kws.detect_files import (
+from kws.detector.files import (
     detect_blocks,
     detect_file,
     json_line,
@@ -16,9 +16,9 @@ from kws.detect_files import (
     thresholds_q15,
     trailing_samples,
 )
+from kws.detector.model_file import KwsModel
+from kws.detector.pipeline import Pipeline
 from kws.errors import KwsError
-from kws.model_file import KwsModel
-from kws.pipeline import Pipeline
 
 
 @pytest.fixture

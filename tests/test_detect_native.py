@@ -1,4 +1,4 @@
-"""detector.c, through the compiled runtime, against kws/detect.py: the same numbers with ==."""
+"""detector.c, through the compiled runtime, against kws/detector/decision.py: the same numbers with ==."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from kws import runtime
-from kws.detect import MAX_LABELS, Decision, DetectorConfig, Scorer
+from kws.detector.decision import MAX_LABELS, Decision, DetectorConfig, Scorer
 
 if not runtime.available():
     pytest.skip(runtime.reason(), allow_module_level=True)

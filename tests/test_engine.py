@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from kws import runtime as compiled
-from kws.engine import CEngine, GraphEngine, make_engine
+from kws.detector.engine import CEngine, GraphEngine, make_engine
 from kws.errors import KwsError
 from kws.graph.arithmetic import quantize_features, requantize
 from kws.graph.ir import QuantGraph

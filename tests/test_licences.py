@@ -2,9 +2,9 @@
 
 import pytest
 
-from kws import licences
+from kws.data import licences
 from kws.data.corpora.registry import ADAPTERS
-from kws.data.synthesis import espeak
+from kws.data.synthesis.voices import espeak
 
 ATTRIBUTION, BOTH = ("attribution",), ("attribution", "share-alike")
 

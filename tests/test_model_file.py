@@ -13,13 +13,13 @@ import pytest
 import safetensors.numpy
 
 from kws import config as kws_config
-from kws import model_file
-from kws.detect import SCORE_ONE, DetectorConfig, OperatingPoint
+from kws.detector import model_file
+from kws.detector.decision import SCORE_ONE, DetectorConfig, OperatingPoint
+from kws.detector.model_file import KwsModel, Source
 from kws.errors import KwsError
 from kws.frontend.config import FrontendConfig
 from kws.graph.interpret import Interpreter
 from kws.graph.ir import QuantGraph
-from kws.model_file import KwsModel, Source
 
 MakeGraph = Callable[[int, int], QuantGraph]
 

@@ -16,13 +16,13 @@ import pytest
 import safetensors.numpy
 from hypothesis import HealthCheck, given, settings
 
-from kws import model_file
-from kws.detect import DetectorConfig
+from kws.detector import model_file
+from kws.detector.decision import DetectorConfig
+from kws.detector.model_file import KwsModel
 from kws.errors import KwsError
 from kws.frontend.config import FrontendConfig
 from kws.graph.interpret import Interpreter
 from kws.graph.ir import QuantGraph
-from kws.model_file import KwsModel
 
 EXAMPLES = int(os.environ.get("KWS_FUZZ_EXAMPLES", "60"))
 QUICK = settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -6,17 +6,17 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from kws import model_file
 from kws.audio import write_audio
 from kws.cli import command
 from kws.config import config_hash, to_data
 from kws.data import manifest
 from kws.data.manifest import Clip
+from kws.detector import model_file
 from kws.errors import KwsError
 from kws.graph.ir import Conv2D
-from kws.overrides import Overrides
-from kws.quickstart import Options, _recipe
 from kws.recipe import DataConfig, Recipe
+from kws.recipe.overrides import Overrides
+from kws.workflow.quickstart import Options, _recipe
 
 TEXT = """phrases = ["computer", "alexa"]
 seed = 1

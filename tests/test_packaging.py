@@ -15,7 +15,7 @@ import pytest
 import soundfile
 from numpy.typing import NDArray
 
-from kws.model_file import KwsModel, save
+from kws.detector.model_file import KwsModel, save
 
 ROOT = Path(__file__).parent.parent
 PACKAGES = ("kws", "firmware_export")
@@ -66,7 +66,7 @@ def test_the_source_archive_is_whole(archive: Path) -> None:
 
 def test_the_wheel_has_every_file_of_the_packages(installed: Path) -> None:
     assert files(installed, PACKAGES) == files(ROOT, PACKAGES)
-    assert {"firmware_export/runtime/kws.c", "firmware_export/bundle_files/Makefile"} <= files(installed, PACKAGES)
+    assert {"firmware_export/runtime/kws.c", "firmware_export/c/files/Makefile"} <= files(installed, PACKAGES)
 
 
 def test_it_listens_without_a_compiler(

@@ -8,15 +8,16 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from kws import frontend, pipeline, runtime
-from kws.detect import SCORE_ONE, Detection, DetectorConfig, Scorer, decide
+from kws import frontend, runtime
+from kws.detector import pipeline
+from kws.detector.decision import SCORE_ONE, Detection, DetectorConfig, Scorer, decide
+from kws.detector.model_file import KwsModel
+from kws.detector.pipeline import Pipeline
 from kws.errors import KwsError
 from kws.frontend.config import FrontendConfig
 from kws.graph.arithmetic import quantize_features
 from kws.graph.interpret import Interpreter
 from kws.graph.ir import QuantGraph
-from kws.model_file import KwsModel
-from kws.pipeline import Pipeline
 
 MakeGraph = Callable[[int, int], QuantGraph]
 ENGINES = ["graph", "c"] if runtime.available() else ["graph"]

@@ -2,7 +2,7 @@
 
 import pytest
 
-from kws import progress
+from kws.system import progress
 
 
 class Clock:

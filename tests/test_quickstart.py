@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from kws import summary
 from kws.audio import write_audio
 from kws.data import manifest
-from kws.model_file import load
+from kws.detector.model_file import load
+from kws.workflow import summary
 
 pytestmark = pytest.mark.xdist_group("quickstart")
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from kws.quiet import quiet_libraries
+from kws.system.quiet import quiet_libraries
 
 SCRIPT = """
 import os, sys

@@ -1,7 +1,7 @@
 #ifndef KWS_DETECTOR_H
 #define KWS_DETECTOR_H
 
-/* From int8 logits to detections, in integers: the same numbers as kws/detect.py, bit for bit.
+/* From int8 logits to detections, in integers: the same numbers as kws/detector/decision.py, bit for bit.
  *
  * Posterior handling of Chen, Parada, Heigold, "Small-footprint keyword spotting using deep neural networks",
  * ICASSP 2014, section 3.3, for one phrase or several: each is heard by keyword labels of its own (phrases may share

@@ -9,9 +9,9 @@ from collections.abc import Iterable, Sequence
 from importlib import metadata
 from pathlib import Path
 
-from firmware_export.packages import need
 from firmware_export.simulate.targets import Target
 from kws.errors import KwsError
+from kws.system.packages import need
 
 RUNTIME = Path(__file__).parents[1] / "runtime"
 FILES = Path(__file__).parent / "files"

@@ -7,13 +7,14 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from firmware_export import c_source, figures
+from firmware_export.c import figures
+from firmware_export.c import source as c_source
 from firmware_export.simulate import build, elf
 from firmware_export.simulate.machine import Machine
 from firmware_export.simulate.structs import runtime_structs
 from firmware_export.simulate.targets import Target
+from kws.detector.model_file import KwsModel
 from kws.errors import KwsError
-from kws.model_file import KwsModel
 
 MOST_SAMPLES = 16000
 """What ``DeviceDetector.feed`` takes at most."""

@@ -6,7 +6,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from firmware_export.packages import need
+from kws.system.packages import need
 
 
 @dataclass(frozen=True)

@@ -5,14 +5,14 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from firmware_export.bundle_engine import compiler
+from firmware_export.c.engine import compiler
 from firmware_export.simulate import elf
 from firmware_export.simulate.build import RUNTIME
 from firmware_export.simulate.detector import write_model
 from firmware_export.simulate.elf import Image
 from firmware_export.simulate.structs import runtime_structs
+from kws.detector.model_file import KwsModel
 from kws.errors import KwsError
-from kws.model_file import KwsModel
 
 FLAGS = ("-O2", "-std=c99", "-fPIC", "-shared")
 

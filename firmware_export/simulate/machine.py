@@ -6,12 +6,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from firmware_export.packages import need
 from firmware_export.simulate.counter import Counter
 from firmware_export.simulate.elf import Image
 from firmware_export.simulate.structs import runtime_structs
 from firmware_export.simulate.targets import Target
 from kws.errors import KwsError
+from kws.system.packages import need
 
 FLASH = 0x08000000
 CONSTANTS = 0x10000000

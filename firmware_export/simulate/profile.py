@@ -6,8 +6,8 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from firmware_export import golden
-from firmware_export.golden import Golden
+from firmware_export.c import golden
+from firmware_export.c.golden import Golden
 from firmware_export.probe import probe_audio
 from firmware_export.simulate import detector, qemu
 from firmware_export.simulate.counter import PARTS
@@ -19,11 +19,11 @@ from firmware_export.simulate.machine import Counted, Machine
 from firmware_export.simulate.report import Clock, Memory, OpWork, Profile, Work
 from firmware_export.simulate.targets import CYCLES_PER_INSTRUCTION, HOST, Target, find
 from kws import frontend
+from kws.detector.model_file import KwsModel
 from kws.errors import KwsError
 from kws.graph.arithmetic import quantize_features
 from kws.graph.cost import counts
 from kws.graph.plan import plan
-from kws.model_file import KwsModel
 
 _QEMU_LOOP = 40
 """Instructions of a hop that QEMU's feeding loop may take for itself: measured, about 25."""

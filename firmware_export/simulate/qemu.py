@@ -7,15 +7,15 @@ from pathlib import Path
 
 import numpy as np
 
-from firmware_export import c_text
-from firmware_export.golden import Golden
+from firmware_export.c import text as c_text
+from firmware_export.c.golden import Golden
 from firmware_export.simulate import build
 from firmware_export.simulate.build import FILES
 from firmware_export.simulate.detector import write_model
 from firmware_export.simulate.machine import SimulationError
 from firmware_export.simulate.targets import find
+from kws.detector.model_file import KwsModel
 from kws.errors import KwsError
-from kws.model_file import KwsModel
 
 TARGET = "cortex-m4"
 INSTRUCTIONS_PER_TICK = 40

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from firmware_export.golden import Golden
+from firmware_export.c.golden import Golden
 from firmware_export.simulate.targets import FLAGS, Target
-from kws.model_file import KwsModel, digest
+from kws.detector.model_file import KwsModel, digest
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """Batches of examples as tensors: drawn anew each time from a seed, or read from shards, prepared while others train.
 
-Torch is imported here alone of all ``kws.data``; the processes that draw examples need ``kws.data.batches`` only.
+Torch is imported here alone of all ``kws.data``; processes that draw examples need ``kws.data.examples.batches`` only.
 """
 
 import time
@@ -13,11 +13,11 @@ import torch
 from torch import Tensor
 
 from kws.data.augment import AugmentConfig
-from kws.data.batches import ArrayBatch, BatchSource, Drawn, DrawnBatches
-from kws.data.examples import ExampleConfig
-from kws.data.pool import ClipPool
-from kws.data.prefetch import Backend, Wanted, made_ahead
-from kws.data.shard_batches import BUFFER_EXAMPLES, ShardBatches
+from kws.data.examples.batches import ArrayBatch, BatchSource, Drawn, DrawnBatches
+from kws.data.examples.draw import ExampleConfig
+from kws.data.examples.pool import ClipPool
+from kws.data.examples.prefetch import Backend, Wanted, made_ahead
+from kws.data.shards.batches import BUFFER_EXAMPLES, ShardBatches
 from kws.frontend import FrontendConfig
 
 

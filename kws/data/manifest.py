@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from kws.errors import KwsError
-from kws.files import replace_file
+from kws.system.files import replace_file
 
 REQUIRED = ("path", "split", "label", "speaker", "source", "licence", "duration_s", "kw_start_s", "kw_end_s", "n_utts")
 COLUMNS = (*REQUIRED, "text", "words")

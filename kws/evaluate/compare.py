@@ -10,15 +10,15 @@ from typing import Any
 
 import numpy as np
 
+from kws.data import corpus as corpora
+from kws.detector.model_file import KwsModel
 from kws.errors import KwsError
-from kws.evaluate import corpus as corpora
 from kws.evaluate import pooled
 from kws.evaluate.conditions import Condition, curves_under
 from kws.evaluate.curve import Curve
 from kws.evaluate.intervals import paired_reduction
 from kws.evaluate.pooled import Options, Pooled
 from kws.evaluate.scoring import Subject
-from kws.model_file import KwsModel
 
 TARGETS_PER_HOUR = (0.5, 1.0, 2.0)
 

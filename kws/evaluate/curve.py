@@ -4,9 +4,9 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from kws.detect import SCORE_ONE
-from kws.evaluate import metrics
-from kws.evaluate.metrics import DetPoint, Trace, match
+from kws.detector.decision import SCORE_ONE
+from kws.streams import metrics
+from kws.streams.metrics import DetPoint, Trace, match
 
 MOST_PER_HOUR = 10.0
 """Curves go from no false accept to this many per hour."""

@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
-from kws.evaluate.metrics import Trace
 from kws.evaluate.results import HEADLINE_NEGATIVES
-from kws.evaluate.stream import positive_labels
+from kws.streams.layout import positive_labels
+from kws.streams.metrics import Trace
 
 Groups = dict[str, list[Trace]]
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from kws import micro_wake_word
-from kws.detect import SCORE_ONE
+from kws.detector import micro_wake_word
+from kws.detector.decision import SCORE_ONE
 from kws.evaluate.scoring import Subject
 
 REFRACTORY_S = 1.0

@@ -13,17 +13,17 @@ from typing import Any
 
 import numpy as np
 
+from kws.data import corpus as corpora
 from kws.data.manifest import slug
-from kws.detect import SCORE_ONE
+from kws.detector.decision import SCORE_ONE
+from kws.detector.model_file import KwsModel
 from kws.errors import KwsError
-from kws.evaluate import corpus as corpora
 from kws.evaluate import scoring
 from kws.evaluate.conditions import Condition, curves_under
 from kws.evaluate.curve import Curve, Measured
 from kws.evaluate.intervals import binomial_interval, poisson_interval, speaker_bootstrap
 from kws.evaluate.results import SpeakerMisses
 from kws.evaluate.scoring import Subject
-from kws.model_file import KwsModel
 
 TARGETS_PER_HOUR = (0.0, 0.1, 0.5, 1.0, 2.0)
 

@@ -6,14 +6,14 @@ from pathlib import Path
 
 import numpy as np
 
+from kws.data import corpus as corpora
+from kws.data.corpus import Corpus
 from kws.data.manifest import slug
-from kws.detect import SCORE_ONE, OperatingPoint
+from kws.detector.decision import SCORE_ONE, OperatingPoint
+from kws.detector.model_file import KwsModel
 from kws.errors import KwsError
-from kws.evaluate import corpus as corpora
-from kws.evaluate import metrics, scoring
-from kws.evaluate.corpus import Corpus
+from kws.evaluate import scoring
 from kws.evaluate.headline import by_label, headline
-from kws.evaluate.metrics import Trace
 from kws.evaluate.results import (
     HEADLINE_NEGATIVES,
     Evaluation,
@@ -21,8 +21,9 @@ from kws.evaluate.results import (
     negative_result,
     positive_result,
 )
-from kws.evaluate.stream import plans, positive_labels
-from kws.model_file import KwsModel
+from kws.streams import metrics
+from kws.streams.layout import plans, positive_labels
+from kws.streams.metrics import Trace
 
 TARGETS_PER_HOUR = (0.1, 0.5, 1.0, 2.0)
 DEFAULT_TARGET_PER_HOUR = 0.5

@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from kws.detect import SCORE_ONE
-from kws.evaluate import transcripts
+from kws.data import transcripts
+from kws.data.transcripts import Transcripts
+from kws.detector.decision import SCORE_ONE
 from kws.evaluate.intervals import binomial_interval, poisson_interval, speaker_bootstrap
-from kws.evaluate.metrics import DetPoint, Outcome, Trace, match
-from kws.evaluate.stream import Event, Span
-from kws.evaluate.transcripts import Transcripts
+from kws.streams.layout import Event, Span
+from kws.streams.metrics import DetPoint, Outcome, Trace, match
 
 LOUDEST = 50
 """False accepts that are kept to be looked at, the most confident first."""

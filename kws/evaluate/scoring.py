@@ -12,11 +12,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from kws import pipeline, progress
-from kws.evaluate.metrics import Trace
-from kws.evaluate.stream import Plan, build, layout_for
-from kws.evaluate.transcripts import Transcripts
-from kws.model_file import KwsModel
+from kws.data.transcripts import Transcripts
+from kws.detector import pipeline
+from kws.detector.model_file import KwsModel
+from kws.streams.layout import Plan, build, layout_for
+from kws.streams.metrics import Trace
+from kws.system import progress
 
 MAX_WORKERS = 8
 

@@ -15,14 +15,14 @@ from numpy.typing import NDArray
 from rich.console import Console
 
 from kws.audio import SAMPLE_RATE_HZ
-from kws.detect import SCORE_ONE, Detection
-from kws.detect_files import thresholds_q15
-from kws.engine import make_engine
+from kws.detector.decision import SCORE_ONE, Detection
+from kws.detector.engine import make_engine
+from kws.detector.files import thresholds_q15
+from kws.detector.model_file import KwsModel
+from kws.detector.pipeline import Pipeline
 from kws.live.events import Heard, JsonLines, Level, Listening, Overflow, PlainLines, Summary, View, wall_clock
 from kws.live.microphone import Block, Microphone
 from kws.live.terminal import QUIETEST_DBFS, Terminal
-from kws.model_file import KwsModel
-from kws.pipeline import Pipeline
 
 LEVEL_EVERY_S = 0.1
 """How often the level is measured and shown."""

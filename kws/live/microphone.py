@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from kws.audio import SAMPLE_RATE_HZ, Resampler
 from kws.errors import KwsError
-from kws.quiet import quiet_libraries
+from kws.system.quiet import quiet_libraries
 
 BLOCK_MS = 20
 """Fixed: PortAudio's own choice of block size loses samples on ALSA's pulse device."""

@@ -10,18 +10,17 @@ from typing import Any
 
 from kws.audio import declared_seconds
 from kws.config import to_data
-from kws.data import manifest
+from kws.data import manifest, transcripts
+from kws.data.examples.pool import ClipPool, read_pool
 from kws.data.manifest import Clip
-from kws.data.pool import ClipPool, read_pool
-from kws.data.shard_batches import shard_paths
-from kws.data.shards import read_index
+from kws.data.shards.batches import shard_paths
+from kws.data.shards.write import read_index
+from kws.detector.model_file import Source
 from kws.errors import KwsError
-from kws.evaluate import transcripts
-from kws.evaluate.stream import contains, positive_labels
-from kws.model_file import Source
 from kws.recipe import DataConfig, QuantizeConfig, Recipe
-from kws.train.streams import Domain
-from kws.train_config import TrainConfig
+from kws.recipe.train import TrainConfig
+from kws.streams.layout import contains, positive_labels
+from kws.train.held_out import Domain
 
 
 def read_clips(recipe: Recipe, manifests: Sequence[Path]) -> list[Clip]:

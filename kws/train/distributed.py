@@ -17,9 +17,9 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from kws import progress
 from kws.errors import KwsError
 from kws.models.layers import BatchNorm
+from kws.system import progress
 
 T = TypeVar("T")
 

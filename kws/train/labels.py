@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from kws.frontend import FrontendConfig
-from kws.train_config import TrainConfig
+from kws.recipe.train import TrainConfig
 
 UNKNOWN = -100
 """A target that counts for nothing."""

@@ -12,8 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from kws.data.examples.pool import UNKNOWN_PHONE
 from kws.data.phones.config import PhonesConfig
-from kws.data.pool import UNKNOWN_PHONE
 from kws.errors import KwsError
 from kws.frontend import FrontendConfig
 from kws.models.layers import Relu, Sequential, he_normal

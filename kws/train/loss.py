@@ -14,8 +14,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from kws.recipe.train import TrainConfig
 from kws.train.labels import UNKNOWN, Targets
-from kws.train_config import TrainConfig
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,34 +10,34 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from kws.compress.calibrate import INPUT_QUANT, quantized_input, softmax
 from kws.compress.quantize import quantize_model
+from kws.compress.quantize.calibrate import INPUT_QUANT, quantized_input, softmax
 from kws.config import load, to_data
 from kws.data import manifest
-from kws.data.clip_file import shared
 from kws.data.dataset import Batch, BatchDataset, Dataset, ShardDataset
-from kws.data.pool import ClipPool
+from kws.data.examples.clip_file import shared
+from kws.data.examples.pool import ClipPool
+from kws.data.transcripts import Transcripts
+from kws.detector.model_file import KwsModel, Source
 from kws.errors import KwsError
-from kws.evaluate.transcripts import Transcripts
-from kws.files import replace_file
 from kws.frontend import FrontendConfig
 from kws.graph.arithmetic import input_quant, quantize_features
 from kws.graph.interpret import Interpreter
 from kws.graph.ir import Quant, QuantGraph, WeightBits
-from kws.model_file import KwsModel, Source
 from kws.models.layers import Sequential
 from kws.models.registry import build
 from kws.recipe import Recipe
+from kws.recipe.train import TeacherConfig, TrainConfig
+from kws.system.files import replace_file
 from kws.train.clips import identity, ledger, pool_of, read_domains, read_transcripts, shard_ledger
 from kws.train.distributed import Ranks, choose_device
+from kws.train.fit.loop import Fit, Task, Trainer
+from kws.train.fit.memory import keep_freed_memory
+from kws.train.held_out import Domain, held_out_streams
 from kws.train.labels import Labeller
 from kws.train.lessons import PhoneLesson, find_tap
-from kws.train.loop import Fit, Task, Trainer
-from kws.train.memory import keep_freed_memory
-from kws.train.phones import PhoneLabels, spoken_phones
+from kws.train.phones.align import PhoneLabels, spoken_phones
 from kws.train.selection import HeldOut, whole_steps
-from kws.train.streams import Domain, held_out_streams
-from kws.train_config import TeacherConfig, TrainConfig
 
 TRAIN, HELD_OUT = range(2)
 """The sequences of examples that a recipe's seed starts, independent of one another."""

@@ -13,18 +13,18 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from kws.compress.calibrate import INPUT_QUANT, quantized_input
+from kws.compress.quantize.calibrate import INPUT_QUANT, quantized_input
 from kws.data.dataset import Batch
-from kws.detect import SCORE_ONE, DetectorConfig, Scorer
-from kws.evaluate.metrics import Trace, match, thresholds
+from kws.detector.decision import SCORE_ONE, DetectorConfig, Scorer
 from kws.frontend import FrontendConfig
 from kws.graph.arithmetic import input_quant
 from kws.graph.ir import Quant
 from kws.models.layers import Sequential
+from kws.recipe.train import TrainConfig
+from kws.streams.metrics import Trace, match, thresholds
+from kws.train.held_out import HeldOutStream
 from kws.train.labels import Labeller
 from kws.train.loss import terms
-from kws.train.streams import HeldOutStream
-from kws.train_config import TrainConfig
 
 OCTAVES = (-2, -1, 0, 1, 2)
 """States are compared at the wanted false accepts per hour times 2 to these powers."""

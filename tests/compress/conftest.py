@@ -8,7 +8,7 @@ import torch
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from kws.compress.calibrate import INPUT_QUANT, quantized_input, softmax
+from kws.compress.quantize.calibrate import INPUT_QUANT, quantized_input, softmax
 from kws.graph.arithmetic import quantize_features
 from kws.graph.interpret import Interpreter
 from kws.graph.ir import QuantGraph

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from kws.compress.calibrate import INPUT_QUANT, calibrate, fake_quantize, quantized_input, softmax
-from kws.compress.nodes import Array, Convolution, FloatGraph, Node, Reshape
-from kws.compress.stages import stages
+from kws.compress.quantize.calibrate import INPUT_QUANT, calibrate, fake_quantize, quantized_input, softmax
+from kws.compress.quantize.from_modules import stages
+from kws.compress.quantize.nodes import Array, Convolution, FloatGraph, Node, Reshape
 from kws.errors import KwsError
 from kws.graph.arithmetic import quantize_features
 from kws.graph.ir import Activation, Quant

@@ -6,11 +6,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from kws.compress.calibrate import calibrate, fake_quantize
-from kws.compress.equalize import equalize
-from kws.compress.float_run import run
-from kws.compress.nodes import FloatGraph, Windowed
-from kws.compress.stages import stages
+from kws.compress.quantize.calibrate import calibrate, fake_quantize
+from kws.compress.quantize.equalize import equalize
+from kws.compress.quantize.float_run import run
+from kws.compress.quantize.from_modules import stages
+from kws.compress.quantize.nodes import FloatGraph, Windowed
 from kws.models.layers import BatchNorm, Conv2d, Dense, DepthwiseConv2d, MaxPool2d, Relu, Residual, Sequential, TimeConv
 from kws.models.streaming import Streaming
 

@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from kws.compress.calibrate import INPUT_QUANT, calibrate, quantized_input
-from kws.compress.lower import lower, quantize_weights
 from kws.compress.quantize import quantize_model
-from kws.compress.stages import stages
+from kws.compress.quantize.calibrate import INPUT_QUANT, calibrate, quantized_input
+from kws.compress.quantize.from_modules import stages
+from kws.compress.quantize.lower import lower, quantize_weights
 from kws.config import load
 from kws.errors import KwsError
 from kws.graph import ir

@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from kws.compress.float_run import run
-from kws.compress.nodes import Add, Convolution, Depthwise, FloatGraph, Mean, Node, Pad, Reshape
-from kws.compress.stages import stages
+from kws.compress.quantize.float_run import run
+from kws.compress.quantize.from_modules import stages
+from kws.compress.quantize.nodes import Add, Convolution, Depthwise, FloatGraph, Mean, Node, Pad, Reshape
 from kws.errors import KwsError
 from kws.models.layers import (
     BatchNorm,

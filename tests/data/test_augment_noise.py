@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from kws.data import noise
-from kws.data.noise_colours import SAMPLE_RATE_HZ
+from kws.data.sounds import noise
+from kws.data.sounds.colours import SAMPLE_RATE_HZ
 
 SECONDS_16 = 16 * SAMPLE_RATE_HZ
 

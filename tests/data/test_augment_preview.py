@@ -13,10 +13,10 @@ from kws.audio import read_audio, write_audio
 from kws.cli import command
 from kws.data import manifest
 from kws.data.augment import AugmentConfig, apply
-from kws.data.examples import ExampleConfig, backgrounds, draw_example
+from kws.data.examples.draw import ExampleConfig, backgrounds, draw_example
+from kws.data.examples.pool import ClipPool, read_pool
+from kws.data.examples.preview import Drawing, preview
 from kws.data.manifest import Clip
-from kws.data.pool import ClipPool, read_pool
-from kws.data.preview import Drawing, preview
 from kws.frontend import FrontendConfig
 
 RATE = 16000

@@ -9,11 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from kws.data import rooms
 from kws.data.augment import Augmentation, Backgrounds, apply
 from kws.data.augment.draw import RoomDraw
-from kws.data.rooms import DIRECT
-from kws.data.rooms_simulated import Room, bank, draw_room, image_sources, simulate, wall_nepers
+from kws.data.sounds import rooms
+from kws.data.sounds.rooms import DIRECT
+from kws.data.sounds.simulated_rooms import Room, bank, draw_room, image_sources, simulate, wall_nepers
 from kws.errors import KwsError
 
 RATE = 16000

@@ -12,10 +12,10 @@ import pytest
 from numpy.typing import NDArray
 
 from kws.audio import write_audio
-from kws.data import clip_file
-from kws.data.clip_file import ClipFile, shared
+from kws.data.examples import clip_file
+from kws.data.examples.clip_file import ClipFile, shared
+from kws.data.examples.pool import Cache, ClipPool, Item, read_pool
 from kws.data.manifest import Clip
-from kws.data.pool import Cache, ClipPool, Item, read_pool
 from kws.errors import KwsError
 
 

@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 
 from kws.audio import write_audio
 from kws.data.augment import AugmentConfig
-from kws.data.clip_file import shared
 from kws.data.dataset import Dataset, Prefetch
-from kws.data.examples import KINDS, ExampleConfig, draw_example
+from kws.data.examples.clip_file import shared
+from kws.data.examples.draw import KINDS, ExampleConfig, draw_example
+from kws.data.examples.pool import ClipPool, Item, kind, locate, phrase_words, read_pool
+from kws.data.examples.prefetch import Backend
 from kws.data.manifest import Clip, Word
-from kws.data.pool import ClipPool, Item, kind, locate, phrase_words, read_pool
-from kws.data.prefetch import Backend
 from kws.errors import KwsError
 from kws.frontend import FrontendConfig, compute
 

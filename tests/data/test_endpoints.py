@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from kws.data.endpoints import estimate, levels_db
+from kws.data.sounds.endpoints import estimate, levels_db
 
 RATE = 16000
 

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from kws.data import negatives, phonetics, sentences
-from kws.data.synthesis import espeak
+from kws.data.synthesis.text import negatives, phonetics, sentences
+from kws.data.synthesis.voices import espeak
 from kws.errors import KwsError
 
 EN_US = "gmw/en-US"

@@ -8,12 +8,12 @@ import pytest
 
 from kws.audio import write_audio
 from kws.data.augment import AugmentConfig
-from kws.data.batches import ArrayBatch
 from kws.data.dataset import Dataset
-from kws.data.examples import ExampleConfig
+from kws.data.examples.batches import ArrayBatch
+from kws.data.examples.draw import ExampleConfig
+from kws.data.examples.pool import UNKNOWN_PHONE, ClipPool, read_pool
+from kws.data.examples.prefetch import _packed
 from kws.data.manifest import Clip
-from kws.data.pool import UNKNOWN_PHONE, ClipPool, read_pool
-from kws.data.prefetch import _packed
 from kws.frontend import FrontendConfig, compute
 
 RATE = 16000

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from kws.data.processes import in_order, processors, shared_bytes
 from kws.errors import KwsError
+from kws.system.processes import in_order, processors, shared_bytes
 
 
 @dataclass(frozen=True)

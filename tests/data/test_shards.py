@@ -15,13 +15,13 @@ import torch
 
 from kws.audio import write_audio
 from kws.data.augment import AugmentConfig
-from kws.data.batches import DrawnBatches
 from kws.data.dataset import Prefetch, ShardDataset
-from kws.data.examples import ExampleConfig
+from kws.data.examples.batches import DrawnBatches
+from kws.data.examples.draw import ExampleConfig
+from kws.data.examples.pool import ClipPool, read_pool
 from kws.data.manifest import Clip, Word
-from kws.data.pool import ClipPool, read_pool
-from kws.data.shard_stream import Sample, Share, read_shard, shuffled, stream
-from kws.data.shards import INDEX, read_index, shard_name, write_shards
+from kws.data.shards.stream import Sample, Share, read_shard, shuffled, stream
+from kws.data.shards.write import INDEX, read_index, shard_name, write_shards
 from kws.errors import KwsError
 from kws.frontend import FrontendConfig
 

@@ -12,14 +12,16 @@ import pytest
 from numpy.typing import NDArray
 
 from kws.audio import read_audio
-from kws.data import manifest, negatives
+from kws.data import manifest
 from kws.data.manifest import NEAR_PHRASE, SPEECH, Clip
-from kws.data.synthesis import corpus, external
+from kws.data.synthesis import corpus
 from kws.data.synthesis.config import SynthesisConfig
 from kws.data.synthesis.corpus import synthesize
 from kws.data.synthesis.plan import plan
-from kws.data.synthesis.timing import frame_energies
-from kws.data.synthesis.voices import find_voices
+from kws.data.synthesis.text import negatives
+from kws.data.synthesis.voices import external
+from kws.data.synthesis.voices.find import find_voices
+from kws.data.synthesis.voices.timing import frame_energies
 from kws.errors import KwsError
 
 SMALL = SynthesisConfig(

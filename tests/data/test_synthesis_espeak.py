@@ -7,10 +7,10 @@ import random
 import numpy as np
 import pytest
 
-from kws.data.synthesis import espeak, espeak_library
-from kws.data.synthesis.espeak import EspeakVoice
-from kws.data.synthesis.timing import frame_energies, loud_span
-from kws.data.synthesis.voice import EMPHASES, SAMPLE_RATE_HZ, Style, Voice
+from kws.data.synthesis.voices import espeak, espeak_library
+from kws.data.synthesis.voices.espeak import EspeakVoice
+from kws.data.synthesis.voices.timing import frame_energies, loud_span
+from kws.data.synthesis.voices.voice import EMPHASES, SAMPLE_RATE_HZ, Style, Voice
 from kws.errors import KwsError
 
 ALEX = EspeakVoice("gmw/en-US", "en-us", "Alex")

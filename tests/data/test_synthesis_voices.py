@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kws.data.synthesis import espeak, external
 from kws.data.synthesis.config import SynthesisConfig
-from kws.data.synthesis.espeak import EspeakVoice
-from kws.data.synthesis.speakers import assign, family, partition
-from kws.data.synthesis.voice import Style, Voice
-from kws.data.synthesis.voices import describe_voices, find_voices
+from kws.data.synthesis.voices import espeak, external
+from kws.data.synthesis.voices.espeak import EspeakVoice
+from kws.data.synthesis.voices.find import describe_voices, find_voices
+from kws.data.synthesis.voices.speakers import assign, family, partition
+from kws.data.synthesis.voices.voice import Style, Voice
 from kws.errors import KwsError
 
 SPEAK = """#!{python}

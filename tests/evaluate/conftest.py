@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from kws.audio import write_audio
 from kws.data import manifest
 from kws.data.manifest import Clip
-from kws.detect import SCORE_ONE
+from kws.detector.decision import SCORE_ONE
 from kws.evaluate.curve import Curve, Measured
-from kws.evaluate.metrics import DetPoint
+from kws.streams.metrics import DetPoint
 
 RATE = 16000
 MakeCurve = Callable[..., Curve]

@@ -9,15 +9,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from kws.detector.model_file import KwsModel
 from kws.errors import KwsError
-from kws.evaluate import compare, pooled_table
+from kws.evaluate import compare
 from kws.evaluate.compare import ComparedPoint, Comparison
 from kws.evaluate.conditions import Condition
 from kws.evaluate.curve import Curve
 from kws.evaluate.intervals import paired_reduction
-from kws.evaluate.plot import plot_pooled
 from kws.evaluate.pooled import Options
-from kws.model_file import KwsModel
+from kws.evaluate.show import pooled_table
+from kws.evaluate.show.plot import plot_pooled
 
 CLEAN = Condition("test")
 

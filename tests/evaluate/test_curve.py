@@ -5,10 +5,10 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from kws.detect import SCORE_ONE
+from kws.detector.decision import SCORE_ONE
 from kws.evaluate.curve import Curve, measure
-from kws.evaluate.metrics import Trace
-from kws.evaluate.stream import Event, Layout, Span
+from kws.streams.layout import Event, Layout, Span
+from kws.streams.metrics import Trace
 
 STEP_S = 0.1
 REFRACTORY_STEPS = 10

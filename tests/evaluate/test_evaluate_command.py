@@ -7,7 +7,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from kws.cli import command
-from kws.model_file import KwsModel, save
+from kws.detector.model_file import KwsModel, save
 
 
 @pytest.fixture(scope="module")

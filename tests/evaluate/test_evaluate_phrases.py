@@ -9,16 +9,16 @@ import pytest
 from numpy.typing import NDArray
 
 from kws.audio import write_audio
-from kws.data import manifest
+from kws.data import corpus, manifest
 from kws.data.manifest import Clip
-from kws.detect import SCORE_ONE
+from kws.detector.decision import SCORE_ONE
+from kws.detector.model_file import KwsModel
 from kws.errors import KwsError
-from kws.evaluate import corpus, table
-from kws.evaluate.plot import plot_det
 from kws.evaluate.report import evaluate, operating_points
 from kws.evaluate.results import Evaluation, SplitResult
-from kws.evaluate.stream import build, layout_for, plans
-from kws.model_file import KwsModel
+from kws.evaluate.show import table
+from kws.evaluate.show.plot import plot_det
+from kws.streams.layout import build, layout_for, plans
 
 RATE = 16000
 

@@ -5,18 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kws.detect import SCORE_ONE, decide
-from kws.evaluate.metrics import (
-    DetPoint,
-    Trace,
-    best,
-    det_curve,
-    frontier,
-    match,
-    operating_points,
-    thresholds,
-)
-from kws.evaluate.stream import Event, Layout, Span
+from kws.detector.decision import SCORE_ONE, decide
+from kws.streams.layout import Event, Layout, Span
+from kws.streams.metrics import DetPoint, Trace, best, det_curve, frontier, match, operating_points, thresholds
 
 FIRST = Event("first.wav", "ann", 2.0, 2.6)
 SECOND = Event("second.wav", "bob", 6.0, 6.5)

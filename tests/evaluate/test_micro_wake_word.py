@@ -11,18 +11,18 @@ import pytest
 from click.testing import CliRunner, Result
 from numpy.typing import NDArray
 
-from firmware_export.esphome_graph import Detector, derive, features_of
-from firmware_export.esphome_verify import BuiltInEngine
-from kws import micro_wake_word as runtime
-from kws import pipeline
+from firmware_export.esphome.graph import Detector, derive, features_of
+from firmware_export.esphome.verify import BuiltInEngine
 from kws.cli import command
-from kws.detect import Decision, decide
+from kws.detector import micro_wake_word as runtime
+from kws.detector import pipeline
+from kws.detector.decision import Decision, decide
+from kws.detector.model_file import KwsModel, save
 from kws.errors import KwsError
 from kws.evaluate import compare, micro_wake_word
 from kws.evaluate.conditions import Condition
 from kws.evaluate.pooled import Options
 from kws.evaluate.scoring import Subject, subject
-from kws.model_file import KwsModel, save
 
 
 @pytest.fixture(scope="module")

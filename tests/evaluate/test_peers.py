@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from kws.data import manifest
-from kws.detect import DetectorConfig
-from kws.model_file import KwsModel, save
+from kws.detector.decision import DetectorConfig
+from kws.detector.model_file import KwsModel, save
 
 ROOT = Path(__file__).parent.parent.parent
 

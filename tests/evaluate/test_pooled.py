@@ -9,14 +9,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from kws.detect import SCORE_ONE
+from kws.detector.decision import SCORE_ONE
+from kws.detector.model_file import KwsModel
 from kws.errors import KwsError
-from kws.evaluate import pooled, pooled_table, report
+from kws.evaluate import pooled, report
 from kws.evaluate.conditions import Condition, conditions
 from kws.evaluate.curve import Curve
-from kws.evaluate.plot import plot_pooled
 from kws.evaluate.pooled import Options, Pooled, PooledResult
-from kws.model_file import KwsModel
+from kws.evaluate.show import pooled_table
+from kws.evaluate.show.plot import plot_pooled
 
 CLEAN = Condition("test")
 MakeCurve = Callable[..., Curve]

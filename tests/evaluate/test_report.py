@@ -11,15 +11,15 @@ from numpy.typing import NDArray
 from kws.audio import write_audio
 from kws.data import manifest
 from kws.data.manifest import Clip
-from kws.detect import SCORE_ONE, DetectorConfig
+from kws.detector.decision import SCORE_ONE, DetectorConfig
+from kws.detector.model_file import KwsModel
 from kws.errors import KwsError
-from kws.evaluate import table
-from kws.evaluate.plot import plot_det
 from kws.evaluate.report import evaluate, operating_points
 from kws.evaluate.results import Evaluation
+from kws.evaluate.show import table
+from kws.evaluate.show.plot import plot_det
 from kws.frontend.config import FrontendConfig
 from kws.graph.ir import Conv2D, Quant, QuantGraph, Reshape, Tensor
-from kws.model_file import KwsModel
 
 RATE = 16000
 LOUD_LOG2 = 29.0

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 
 from kws.audio import write_audio
-from kws.data import rooms
 from kws.data.manifest import Clip
+from kws.data.sounds import rooms
 from kws.errors import KwsError
-from kws.evaluate.noise import active_power
-from kws.evaluate.room import Rooms
-from kws.evaluate.stream import Plan, build, plans
+from kws.streams.layout import Plan, build, plans
+from kws.streams.noise import active_power
+from kws.streams.room import Rooms
 
 RATE = 16000
 

@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from firmware_export import bundle, figures, marker
-from kws import model_file, pipeline
-from kws.detect import SCORE_ONE, DetectorConfig, OperatingPoint
+from firmware_export.c import bundle, figures, marker
+from kws.detector import model_file, pipeline
+from kws.detector.decision import SCORE_ONE, DetectorConfig, OperatingPoint
+from kws.detector.model_file import KwsModel, Source
+from kws.detector.pipeline import Pipeline
 from kws.frontend.config import FrontendConfig
 from kws.graph.interpret import Interpreter
 from kws.graph.ir import Conv2D, QuantGraph
-from kws.model_file import KwsModel, Source
-from kws.pipeline import Pipeline
 
 MakeGraph = Callable[[int, int], QuantGraph]
 SANITIZE = "-g -O1 -fsanitize=address,undefined -fno-sanitize-recover=all"

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from firmware_export import bundle
-from firmware_export.bundle_engine import compile_program, sources
-from kws import pipeline
-from kws.model_file import KwsModel
+from firmware_export.c import bundle
+from firmware_export.c.engine import compile_program, sources
+from kws.detector import pipeline
+from kws.detector.model_file import KwsModel
 
 SANITIZE = ("-g", "-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
 FLAGS = ("-std=c99", "-Wall", "-Wextra", "-Werror", *SANITIZE)

@@ -12,15 +12,15 @@ from elftools.elf.elffile import ELFFile
 from elftools.elf.sections import SymbolTableSection
 from numpy.typing import NDArray
 
-from firmware_export import bundle
-from firmware_export.arduino import library_name, library_properties
-from firmware_export.bundle_engine import compiler, sources
+from firmware_export.c import bundle
+from firmware_export.c.arduino import library_name, library_properties
+from firmware_export.c.engine import compiler, sources
 from firmware_export.simulate import build, elf
 from firmware_export.simulate.machine import Machine
 from firmware_export.simulate.targets import TARGETS
-from kws.detect import SCORE_ONE
-from kws.model_file import KwsModel
-from kws.pipeline import Pipeline
+from kws.detector.decision import SCORE_ONE
+from kws.detector.model_file import KwsModel
+from kws.detector.pipeline import Pipeline
 
 TOOLS = Path(sys.executable).parent
 CLANG = [sys.executable, "-m", "ziglang", "cc"]

@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from firmware_export import bundle, marker
-from firmware_export.bundle_engine import compiler
-from firmware_export.marker import check_replaceable, check_whole, read_marker
+from firmware_export.c import bundle, marker
+from firmware_export.c.engine import compiler
+from firmware_export.c.marker import check_replaceable, check_whole, read_marker
+from kws.detector.model_file import KwsModel, digest, save
 from kws.errors import KwsError
 from kws.frontend.config import FrontendConfig
-from kws.model_file import KwsModel, digest, save
 
 
 @pytest.fixture

@@ -7,12 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from firmware_export import bundle, verify
-from kws.detect import DetectorConfig
-from kws.engine import GraphEngine
+from firmware_export import verify
+from firmware_export.c import bundle
+from kws.detector.decision import DetectorConfig
+from kws.detector.engine import GraphEngine
+from kws.detector.model_file import KwsModel
 from kws.frontend.config import FrontendConfig
 from kws.graph.ir import Add, AveragePool2D, DepthwiseConv2D, MaxPool2D, Pad, QuantGraph
-from kws.model_file import KwsModel
 
 SANITIZE = "-g -O1 -fsanitize=address,undefined -fno-sanitize-recover=all"
 

@@ -13,12 +13,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from firmware_export import bundle
-from firmware_export.bundle_engine import compiler, sources
-from kws.detect import DetectorConfig
+from firmware_export.c import bundle
+from firmware_export.c.engine import compiler, sources
+from kws.detector.decision import DetectorConfig
+from kws.detector.model_file import KwsModel
 from kws.frontend.config import FrontendConfig
 from kws.graph.ir import Conv2D, DepthwiseConv2D, QuantGraph
-from kws.model_file import KwsModel
 
 FUZZ = Path(__file__).parents[1] / "fuzz"
 SANITIZE = ("-g", "-O1", "-std=c99", "-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-D_DEFAULT_SOURCE")

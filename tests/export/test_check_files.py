@@ -9,15 +9,16 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from firmware_export import seal, tflite
-from firmware_export.check_files import check
-from firmware_export.export import export
+from firmware_export import seal
+from firmware_export.check import check
+from firmware_export.tflite import writer as tflite
 from firmware_export.verify import VerifyError
-from kws import model_file
-from kws.cli_verify import verify
+from firmware_export.write import export
+from kws.cli.verify import verify
+from kws.detector import model_file
+from kws.detector.model_file import KwsModel
 from kws.errors import KwsError
 from kws.graph.ir import Conv2D
-from kws.model_file import KwsModel
 
 NAMES = ("beep.tflite", "beep_stateless.tflite", "beep.onnx", "beep_qdq.onnx", "beep_audio.onnx")
 
@@ -89,7 +90,7 @@ def test_the_command(tone_model: KwsModel, exported: Path, tmp_path: Path) -> No
 
 
 def test_a_bundle_passes_and_is_refused_when_changed(tone_model: KwsModel, tmp_path: Path) -> None:
-    from firmware_export import bundle
+    from firmware_export.c import bundle
 
     folder = tmp_path / "beep_c"
     bundle.write_c(tone_model, folder)

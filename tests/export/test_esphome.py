@@ -11,20 +11,21 @@ import pytest
 from ai_edge_litert import schema_py_generated as schema
 from numpy.typing import NDArray
 
-from firmware_export import esphome, esphome_verify
-from firmware_export.engines import LiteRtEngine, TfliteMicroEngine
-from firmware_export.esphome import About, DeviceArena, export_pair, head_room_bytes, probability_cutoff
-from firmware_export.esphome_graph import Detector, cutoff_for, derive, difference, features_of, logistic_table
-from firmware_export.export import export, targets_of
-from firmware_export.tflite import MICRO_OPERATORS
-from firmware_export.tflite_arena import measure_arena_bytes
+from firmware_export.engines.arena import measure_arena_bytes
+from firmware_export.engines.runtimes import LiteRtEngine, TfliteMicroEngine
+from firmware_export.esphome import pair as esphome
+from firmware_export.esphome import verify as esphome_verify
+from firmware_export.esphome.graph import Detector, cutoff_for, derive, difference, features_of, logistic_table
+from firmware_export.esphome.pair import About, DeviceArena, export_pair, head_room_bytes, probability_cutoff
+from firmware_export.tflite.writer import MICRO_OPERATORS
 from firmware_export.verify import VerifyError
-from kws.detect import SCORE_ONE, DetectorConfig
+from firmware_export.write import export, targets_of
+from kws.detector.decision import SCORE_ONE, DetectorConfig
+from kws.detector.model_file import KwsModel, digest
 from kws.errors import KwsError
 from kws.frontend import FrontendConfig
 from kws.graph.interpret import Interpreter
 from kws.graph.ir import Add, Conv2D, Quant, QuantGraph, Reshape, State, Tensor
-from kws.model_file import KwsModel, digest
 
 MakeGraph = Callable[..., QuantGraph]
 

@@ -6,13 +6,14 @@ from typing import Any
 
 import pytest
 
-from firmware_export import exported_file, tflite
-from firmware_export.export import export
-from firmware_export.marker import read_marker
-from firmware_export.tflite_arena import Arena, measure_arena_bytes
+from firmware_export import exported_file
+from firmware_export.c.marker import read_marker
+from firmware_export.engines.arena import Arena, measure_arena_bytes
+from firmware_export.tflite import writer as tflite
 from firmware_export.verify import VerifyError
+from firmware_export.write import export
+from kws.detector.model_file import KwsModel, digest
 from kws.graph.ir import Conv2D, QuantGraph
-from kws.model_file import KwsModel, digest
 
 
 def test_every_file_names_its_model(tone_model: KwsModel, tmp_path: Path) -> None:

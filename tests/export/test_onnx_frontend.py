@@ -8,10 +8,11 @@ import onnxruntime
 import pytest
 from numpy.typing import NDArray
 
-from firmware_export import onnx_frontend, onnx_writer
-from firmware_export.engines import OnnxEngine
-from firmware_export.onnx_arithmetic import Integers
-from firmware_export.onnx_builder import Writer
+from firmware_export.engines.runtimes import OnnxEngine
+from firmware_export.onnx import frontend as onnx_frontend
+from firmware_export.onnx import writer as onnx_writer
+from firmware_export.onnx.arithmetic import Integers
+from firmware_export.onnx.builder import Writer
 from firmware_export.probe import probe_audio
 from kws import frontend
 from kws.errors import KwsError

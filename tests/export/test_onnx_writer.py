@@ -15,8 +15,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from numpy.typing import NDArray
 
-from firmware_export import onnx_writer
-from firmware_export.engines import OnnxEngine
+from firmware_export.engines.runtimes import OnnxEngine
+from firmware_export.onnx import writer as onnx_writer
 from kws.errors import KwsError
 from kws.graph.interpret import Interpreter
 from kws.graph.ir import Concat, Conv2D, Quant, QuantGraph, State, Tensor

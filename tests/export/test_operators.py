@@ -9,8 +9,9 @@ import pytest
 from ai_edge_litert import schema_py_generated as schema
 from numpy.typing import NDArray
 
-from firmware_export import onnx_writer, tflite
-from firmware_export.engines import LiteRtEngine, OnnxEngine, TfliteMicroEngine
+from firmware_export.engines.runtimes import LiteRtEngine, OnnxEngine, TfliteMicroEngine
+from firmware_export.onnx import writer as onnx_writer
+from firmware_export.tflite import writer as tflite
 from kws.errors import KwsError
 from kws.graph.arithmetic import float32_exact
 from kws.graph.interpret import Interpreter

@@ -10,9 +10,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from numpy.typing import NDArray
 
-from firmware_export import onnx_writer, rounding, tflite, verify
-from firmware_export.engines import LiteRtEngine, OnnxEngine, RuntimeEngine
-from firmware_export.float_kernels import FLOAT_KERNELS
+from firmware_export import verify
+from firmware_export.engines.runtimes import LiteRtEngine, OnnxEngine, RuntimeEngine
+from firmware_export.onnx import writer as onnx_writer
+from firmware_export.tflite import writer as tflite
+from firmware_export.verify import rounding
+from firmware_export.verify.float_kernels import FLOAT_KERNELS
 from kws.graph.interpret import Interpreter
 from kws.graph.ir import (
     Add,

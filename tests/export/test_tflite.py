@@ -16,8 +16,9 @@ from ai_edge_litert.interpreter import OpResolverType
 from hypothesis import HealthCheck, given, settings
 from numpy.typing import NDArray
 
-from firmware_export import tflite, tflite_lowering
-from firmware_export.engines import LiteRtEngine, TfliteMicroEngine
+from firmware_export.engines.runtimes import LiteRtEngine, TfliteMicroEngine
+from firmware_export.tflite import lowering as tflite_lowering
+from firmware_export.tflite import writer as tflite
 from kws.errors import KwsError
 from kws.graph.interpret import Interpreter
 from kws.graph.ir import Concat, Conv2D, DepthwiseConv2D, Quant, QuantGraph, Reshape, State, Tensor

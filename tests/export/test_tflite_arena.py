@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from tflite_micro.python.tflite_micro import runtime
 
-from firmware_export import tflite
-from firmware_export.tflite_arena import Arena, measure_arena_bytes
+from firmware_export.engines.arena import Arena, measure_arena_bytes
+from firmware_export.tflite import writer as tflite
 from kws.errors import KwsError
 from kws.graph.ir import QuantGraph
 

@@ -10,11 +10,13 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from firmware_export import rounding, seal, tflite, verify
-from firmware_export.engines import TfliteMicroEngine
+from firmware_export import seal, verify
+from firmware_export.engines.runtimes import TfliteMicroEngine
 from firmware_export.probe import probe_audio
+from firmware_export.tflite import writer as tflite
+from firmware_export.verify import rounding
 from kws import frontend
-from kws.engine import GraphEngine
+from kws.detector.engine import GraphEngine
 from kws.errors import KwsError
 from kws.graph.arithmetic import quantize_features
 from kws.graph.ir import Conv2D, QuantGraph

@@ -10,12 +10,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from numpy.typing import NDArray
 
-from firmware_export import onnx_writer, tflite
-from firmware_export.engines import LiteRtEngine, OnnxEngine, RuntimeEngine, TfliteMicroEngine
-from firmware_export.packages import NotInstalledError
-from kws.engine import Engine
+from firmware_export.engines.runtimes import LiteRtEngine, OnnxEngine, RuntimeEngine, TfliteMicroEngine
+from firmware_export.onnx import writer as onnx_writer
+from firmware_export.tflite import writer as tflite
+from kws.detector.engine import Engine
 from kws.errors import KwsError
 from kws.graph.ir import QuantGraph
+from kws.system.packages import NotInstalledError
 
 Maker = Callable[..., QuantGraph]
 MAKERS: dict[str, Callable[[Path | bytes], RuntimeEngine]] = {

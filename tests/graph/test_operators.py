@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from kws import runtime
-from kws.engine import CEngine
+from kws.detector.engine import CEngine
 from kws.graph.arithmetic import add_multipliers, float32_exact
 from kws.graph.interpret import Interpreter
 from kws.graph.ir import (

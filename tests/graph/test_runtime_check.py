@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kws import runtime
-from kws.engine import CEngine
+from kws.detector.engine import CEngine
 from kws.graph.ir import (
     Add,
     AveragePool2D,

@@ -10,12 +10,12 @@ import pytest
 from numpy.typing import NDArray
 from rich.console import Console
 
+from kws.detector.model_file import KwsModel
+from kws.detector.pipeline import Pipeline
 from kws.errors import KwsError
 from kws.live.events import Heard, JsonLines, Level, Listening, Overflow, PlainLines, Summary, json_line, sentence
 from kws.live.listen import dbfs, listen, make_view
 from kws.live.terminal import Terminal, bar
-from kws.model_file import KwsModel
-from kws.pipeline import Pipeline
 
 Samples = NDArray[np.int16]
 

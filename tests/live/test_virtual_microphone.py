@@ -21,12 +21,12 @@ from numpy.typing import NDArray
 from kws.audio import read_audio, write_audio
 from kws.data import manifest
 from kws.data.synthesis.config import SynthesisConfig
-from kws.data.synthesis.voice import Style
-from kws.data.synthesis.voices import find_voices
-from kws.detect import SCORE_ONE, Detection
-from kws.detect_files import detect_file
-from kws.model_file import KwsModel, load, save
-from kws.pipeline import scores
+from kws.data.synthesis.voices.find import find_voices
+from kws.data.synthesis.voices.voice import Style
+from kws.detector.decision import SCORE_ONE, Detection
+from kws.detector.files import detect_file
+from kws.detector.model_file import KwsModel, load, save
+from kws.detector.pipeline import scores
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "virtual_microphone.sh"
 KWS = (sys.executable, "-m", "kws")

@@ -12,9 +12,9 @@ from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
 from kws.cli import command
-from kws.compress.calibrate import calibrate
-from kws.compress.lower import lower
-from kws.compress.stages import stages
+from kws.compress.quantize.calibrate import calibrate
+from kws.compress.quantize.from_modules import stages
+from kws.compress.quantize.lower import lower
 from kws.graph.cost import cost
 from kws.models.figures import figures_of
 from kws.models.layers import BatchNorm, Sequential

@@ -13,10 +13,11 @@ from kws.data.corpora.build import build
 from kws.data.corpora.registry import ADAPTERS
 from kws.data.manifest import Clip, slug
 from kws.data.synthesis.config import SynthesisConfig
-from kws.data.synthesis.voice import Style
-from kws.data.synthesis.voices import find_voices
-from kws.train import phones, recognizer
-from kws.train.recognizer import Effort
+from kws.data.synthesis.voices.find import find_voices
+from kws.data.synthesis.voices.voice import Style
+from kws.train.phones import align as phones
+from kws.train.phones import recognizer
+from kws.train.phones.recognizer import Effort
 
 RATE = 16000
 SAID = (

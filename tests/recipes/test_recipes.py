@@ -8,21 +8,21 @@ from pathlib import Path
 
 import pytest
 
-from kws import model_file
 from kws.config import config_hash, load, to_data
 from kws.data import manifest
 from kws.data.manifest import slug
+from kws.detector import model_file
+from kws.detector.model_file import KwsModel
 from kws.errors import KwsError
 from kws.frontend import FrontendConfig
 from kws.graph.cost import cost
-from kws.model_file import KwsModel
 from kws.models.configs import DeepKwsConfig
 from kws.models.figures import figures
-from kws.overrides import Overrides
-from kws.quickstart import train_recipe
 from kws.recipe import DetectorSettings, Recipe, load_recipe
+from kws.recipe.overrides import Overrides
 from kws.train.clips import read_domains
 from kws.train.run import build_model, train
+from kws.workflow.quickstart import train_recipe
 
 MakeClips = Callable[..., Path]
 RECIPES = sorted((Path(__file__).parents[2] / "recipes").glob("*.toml"))

@@ -5,10 +5,10 @@ from collections.abc import Callable
 import pytest
 
 from firmware_export.simulate.targets import TARGETS
-from kws.detect import DetectorConfig
+from kws.detector.decision import DetectorConfig
+from kws.detector.model_file import KwsModel
 from kws.frontend.config import FrontendConfig
 from kws.graph.ir import QuantGraph
-from kws.model_file import KwsModel
 
 
 @pytest.fixture(scope="session")

@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from firmware_export import bundle, verify
+from firmware_export import verify
+from firmware_export.c import bundle
 from firmware_export.simulate import bundle_check
 from firmware_export.simulate.targets import TARGETS
+from kws.detector.model_file import KwsModel
 from kws.graph.cost import cost
-from kws.model_file import KwsModel
 
 
 @pytest.fixture

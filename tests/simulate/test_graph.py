@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from firmware_export.simulate.graph import SimulatedEngine, runtime_machine
 from firmware_export.simulate.machine import FLASH, RAM, Machine, SimulationError
 from firmware_export.simulate.targets import TARGETS, Target
-from kws.engine import GraphEngine
+from kws.detector.engine import GraphEngine
 from kws.errors import KwsError
 from kws.graph.arithmetic import requantize
 from kws.graph.ir import QuantGraph

@@ -11,7 +11,7 @@ from firmware_export.simulate.machine import CONSTANTS
 from firmware_export.simulate.memory import Arena
 from firmware_export.simulate.structs import runtime_structs
 from firmware_export.simulate.targets import find
-from kws.engine import CEngine
+from kws.detector.engine import CEngine
 from kws.frontend import FrontendConfig, compute, tables
 from kws.graph.interpret import Interpreter
 from kws.graph.ir import Conv2D, DepthwiseConv2D, Quant, QuantGraph, Reshape, Tensor, WeightBits

@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from firmware_export import figures, golden
+from firmware_export.c import figures, golden
 from firmware_export.simulate import qemu
 from firmware_export.simulate.profile import MismatchError, profile
 from firmware_export.simulate.report import Profile
 from kws.cli import command
+from kws.detector.model_file import KwsModel
 from kws.errors import KwsError
 from kws.graph.cost import cost
-from kws.model_file import KwsModel
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "computer.kws"
 

@@ -11,18 +11,18 @@ from numpy.typing import NDArray
 from kws.audio import write_audio
 from kws.data import manifest
 from kws.data.augment import AugmentConfig
-from kws.data.examples import ExampleConfig
+from kws.data.examples.draw import ExampleConfig
+from kws.data.examples.pool import read_pool
 from kws.data.manifest import Clip, Word
-from kws.data.pool import read_pool
 from kws.frontend import FrontendConfig
 from kws.models.configs import DeepKwsConfig, ModelConfig
 from kws.recipe import DetectorSettings, QuantizeConfig, Recipe
+from kws.recipe.train import TrainConfig
 from kws.train.clips import read_clips, read_domains
+from kws.train.fit.loop import Task
 from kws.train.labels import Labeller
-from kws.train.loop import Task
 from kws.train.run import TRAIN, _drawn, build_model, make_held_out, make_labeller
 from kws.train.selection import HeldOut
-from kws.train_config import TrainConfig
 
 RATE = 16000
 Say = Callable[[str, np.random.Generator], tuple[NDArray[np.int16], tuple[Word, ...]]]

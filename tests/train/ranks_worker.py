@@ -19,16 +19,16 @@ import torch
 
 from kws.data.augment import AugmentConfig
 from kws.data.dataset import ShardDataset
-from kws.data.examples import ExampleConfig
-from kws.data.pool import read_pool
+from kws.data.examples.draw import ExampleConfig
+from kws.data.examples.pool import read_pool
 from kws.frontend import FrontendConfig
 from kws.models.layers import BatchNorm, Dense, FeatureNorm, Relu, Sequential, TimeConv
 from kws.recipe import DetectorSettings, Recipe
+from kws.recipe.train import TrainConfig
 from kws.train.clips import read_domains
 from kws.train.distributed import Ranks, joined
-from kws.train.loop import Task, Trainer
+from kws.train.fit.loop import Task, Trainer
 from kws.train.run import TRAIN, _drawn, make_held_out, make_labeller
-from kws.train_config import TrainConfig
 
 RECIPE = Recipe(
     phrase="hey marvin",

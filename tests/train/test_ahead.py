@@ -6,7 +6,7 @@ from collections.abc import Generator
 
 import pytest
 
-from kws.train.ahead import Ahead
+from kws.train.fit.ahead import Ahead
 
 
 def test_one_item_is_made_while_the_one_before_is_in_use() -> None:

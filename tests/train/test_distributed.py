@@ -12,11 +12,11 @@ import pytest
 import torch
 
 from kws.data import manifest
-from kws.data.batches import DrawnBatches
-from kws.data.pool import read_pool
-from kws.data.shards import write_shards
+from kws.data.examples.batches import DrawnBatches
+from kws.data.examples.pool import read_pool
+from kws.data.shards.write import write_shards
+from kws.detector.model_file import load
 from kws.errors import KwsError
-from kws.model_file import load
 from kws.train.distributed import Ranks, choose_device
 
 WORKER = Path(__file__).with_name("ranks_worker.py")

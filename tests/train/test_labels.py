@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from kws.frontend import FrontendConfig
+from kws.recipe.train import TrainConfig
 from kws.train.labels import UNKNOWN, Labeller
-from kws.train_config import TrainConfig
 
 FRONTEND = FrontendConfig()
 WORDS = TrainConfig(loss="frame", edge_ms=0)

@@ -11,21 +11,21 @@ import torch
 from torch import Tensor
 
 from kws.data.dataset import Batch, Dataset
+from kws.data.examples.pool import UNKNOWN_PHONE, read_pool
 from kws.data.phones.config import PhonesConfig
-from kws.data.pool import UNKNOWN_PHONE, read_pool
 from kws.errors import KwsError
 from kws.frontend import FrontendConfig
 from kws.models.configs import ModelConfig
 from kws.models.layers import BatchNorm, Dense, DepthwiseConv2d, FeatureNorm, Relu, Sequential, TimeConv
 from kws.models.registry import BUILDERS, build
 from kws.recipe import Recipe
+from kws.recipe.train import TrainConfig
 from kws.train.clips import read_clips
 from kws.train.distributed import Ranks
+from kws.train.fit.loop import Fit, Task, Trainer
+from kws.train.fit.update import Updater
 from kws.train.lessons import PhoneLesson, Phones, distillation_terms, find_tap, phone_terms, run_to
-from kws.train.loop import Fit, Task, Trainer
 from kws.train.run import TRAIN, make_labeller
-from kws.train.update import Updater
-from kws.train_config import TrainConfig
 
 MakeTask = Callable[..., Task]
 CONFIG = PhonesConfig(weight=0.5, layer=1, delay_ms=40, pretrain_steps=3)
@@ -249,7 +249,7 @@ def test_training_with_both_resumes_bit_for_bit(
     whole, fit = run(task, short, tmp_path / "whole")
     wanted = everything([whole.updater.state(), whole.best_state])
     assert len(wanted) > 40
-    monkeypatch.setattr("kws.train.loop.time.monotonic", iter(range(0, 1_000_000, 200)).__next__)
+    monkeypatch.setattr("kws.train.fit.loop.time.monotonic", iter(range(0, 1_000_000, 200)).__next__)
     for until in (2, 5):
         run(task, short, tmp_path / "broken", until)
     again, fit_again = run(task, short, tmp_path / "broken")

@@ -7,9 +7,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from kws.recipe.train import TrainConfig
 from kws.train.labels import UNKNOWN, Targets
 from kws.train.loss import Terms, frame_terms, max_pool_terms, terms
-from kws.train_config import TrainConfig
 
 FRAME = TrainConfig(loss="frame", keyword_weight=3.0, hard_weight=0.0)
 POOL = TrainConfig(loss="max_pool", keyword_weight=2.0, hard_weight=0.0)

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from kws.train import memory
+from kws.train.fit import memory
 
 FAULTS = """
 import resource

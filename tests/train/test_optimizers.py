@@ -8,8 +8,8 @@ from kws.config import load
 from kws.models.configs import ModelConfig
 from kws.models.layers import Dense, Sequential
 from kws.models.registry import BUILDERS, build
-from kws.train.optimizers import Optimizers, hidden_matrices, make_optimizers
-from kws.train_config import TrainConfig
+from kws.recipe.train import TrainConfig
+from kws.train.fit.optimizers import Optimizers, hidden_matrices, make_optimizers
 
 LABELS = 7
 

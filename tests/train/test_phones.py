@@ -12,21 +12,21 @@ import torch
 from kws.audio import read_audio, write_audio
 from kws.config import load
 from kws.data import manifest
+from kws.data.examples.pool import UNKNOWN_PHONE
 from kws.data.manifest import Clip
 from kws.data.phones.config import PhonesConfig
-from kws.data.pool import UNKNOWN_PHONE
-from kws.data.synthesis.espeak import EspeakVoice
-from kws.data.synthesis.voice import Style
+from kws.data.synthesis.voices.espeak import EspeakVoice
+from kws.data.synthesis.voices.voice import Style
+from kws.data.transcripts import Transcripts, Utterance
 from kws.errors import KwsError
-from kws.evaluate.transcripts import Transcripts, Utterance
 from kws.frontend import compute
 from kws.models.configs import DeepKwsConfig, ModelConfig
 from kws.recipe import Recipe
-from kws.train import phones
+from kws.recipe.train import TeacherConfig
 from kws.train.clips import read_clips, read_transcripts
-from kws.train.recognizer import Effort
+from kws.train.phones import align as phones
+from kws.train.phones.recognizer import Effort
 from kws.train.run import build_models, teacher_recipe, train
-from kws.train_config import TeacherConfig
 
 TEXTS = (
     "hay may make him happy again",
@@ -208,7 +208,7 @@ def test_too_little_speech_is_said(
     clips, said = heard
     with pytest.raises(KwsError, match=r"has 0\.0 minutes of transcribed training speech and needs 1; add a manifest"):
         phones.prepare(recipe, clips, {}, tmp_path)
-    monkeypatch.setattr("kws.train.recognizer.LEAST_SCORE", 1e9)
+    monkeypatch.setattr("kws.train.phones.recognizer.LEAST_SCORE", 1e9)
     with pytest.raises(KwsError, match=r"as far as its transcripts say what is spoken, 0\.0 minutes"):
         phones.prepare(recipe, clips, said, tmp_path)
     assert not list(tmp_path.iterdir())

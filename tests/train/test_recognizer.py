@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import torch
 
+from kws.data.examples.pool import UNKNOWN_PHONE
 from kws.data.phones.inventory import SILENCE, Inventory
 from kws.data.phones.speech import Utterance
-from kws.data.pool import UNKNOWN_PHONE
 from kws.frontend import FrontendConfig
-from kws.train.recognizer import Effort, Labelled, Recognizer, _fit, align_speech, normalized
+from kws.train.phones.recognizer import Effort, Labelled, Recognizer, _fit, align_speech, normalized
 
 FRONTEND = FrontendConfig(bands=16)
 PHONES = 6

@@ -14,12 +14,12 @@ from torch import Tensor
 from kws.errors import KwsError
 from kws.models.layers import BatchNorm, Dense, FeatureNorm, Relu, Sequential, TimeConv
 from kws.recipe import Recipe
-from kws.train import checkpoint
-from kws.train.loop import Fit, Task, Trainer
+from kws.recipe.train import TrainConfig
+from kws.train.fit import checkpoint
+from kws.train.fit.loop import Fit, Task, Trainer
+from kws.train.fit.stopping import StopRequest
+from kws.train.fit.update import Updater
 from kws.train.run import build_model
-from kws.train.stopping import StopRequest
-from kws.train.update import Updater
-from kws.train_config import TrainConfig
 
 MakeTask = Callable[..., Task]
 
@@ -91,7 +91,7 @@ def test_from_a_checkpoint_between_trials(
     whole: tuple[list[Tensor], Fit, Task], short: TrainConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = iter(range(0, 100_000, 70))  # every second look at it is over two minutes after the last checkpoint
-    monkeypatch.setattr("kws.train.loop.time.monotonic", lambda: next(clock))
+    monkeypatch.setattr("kws.train.fit.loop.time.monotonic", lambda: next(clock))
     run(short, whole[2], tmp_path, until=5)
     state = checkpoint.load(tmp_path / "checkpoint.pt", whole[2].identity)
     assert state is not None

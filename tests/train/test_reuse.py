@@ -11,7 +11,7 @@ import torch
 from kws.data.augment import AugmentConfig
 from kws.data.dataset import Batch
 from kws.frontend import FrontendConfig
-from kws.train.reuse import GAIN_CONTROLLED, GROUP, batches, heard_again
+from kws.train.fit.reuse import GAIN_CONTROLLED, GROUP, batches, heard_again
 
 
 def batch(number: int, clips: int = 6) -> Batch:

@@ -9,23 +9,23 @@ import pytest
 import torch
 
 from kws.audio import write_audio
-from kws.compress.calibrate import quantized_input
+from kws.compress.quantize.calibrate import quantized_input
 from kws.data.manifest import Clip
-from kws.detect import SCORE_ONE
+from kws.data.transcripts import Utterance
+from kws.detector.decision import SCORE_ONE
 from kws.errors import KwsError
-from kws.evaluate.metrics import Trace, det_curve
-from kws.evaluate.noise import active_power
-from kws.evaluate.stream import Event, Layout, Span, Stream
-from kws.evaluate.transcripts import Utterance
 from kws.frontend import FrontendConfig
 from kws.models.layers import Relu, Sequential, TimeConv
 from kws.recipe import Recipe
+from kws.recipe.train import TrainConfig
+from kws.streams.layout import Event, Layout, Span, Stream
+from kws.streams.metrics import Trace, det_curve
+from kws.streams.noise import active_power
 from kws.train import selection
-from kws.train.loop import Task
+from kws.train.fit.loop import Task
+from kws.train.held_out import Domain, HeldOutStream, held_out_streams, with_generated_noise
 from kws.train.run import build_model
 from kws.train.selection import Point, best, judge, streamed, sweep
-from kws.train.streams import Domain, HeldOutStream, held_out_streams, with_generated_noise
-from kws.train_config import TrainConfig
 
 RATE = 16000
 FRONTEND = FrontendConfig(bands=16)

@@ -12,27 +12,27 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from kws import pipeline
 from kws.config import config_hash, to_data
-from kws.data import shards
-from kws.data.batches import DrawnBatches
+from kws.data.examples.batches import DrawnBatches
+from kws.data.examples.pool import read_pool
 from kws.data.manifest import Clip, Word
-from kws.data.pool import read_pool
-from kws.detect import SCORE_ONE
+from kws.data.shards import write as shards
+from kws.data.transcripts import Utterance
+from kws.detector import pipeline
+from kws.detector.decision import SCORE_ONE
+from kws.detector.model_file import KwsModel, load, save
 from kws.errors import KwsError
-from kws.evaluate.transcripts import Utterance
 from kws.frontend import FrontendConfig
 from kws.graph.check import check
-from kws.model_file import KwsModel, load, save
 from kws.models.configs import ModelConfig
 from kws.recipe import DataConfig, Recipe
+from kws.recipe.train import TrainConfig
 from kws.train.clips import identity, ledger, pool_of, read_clips, read_domains
-from kws.train.logs import Logs, Meter
-from kws.train.loop import Task, Trainer
+from kws.train.fit.logs import Logs, Meter
+from kws.train.fit.loop import Task, Trainer
+from kws.train.fit.update import schedule
 from kws.train.run import build_model, draw, train
 from kws.train.selection import HeldOut, Trial
-from kws.train.update import schedule
-from kws.train_config import TrainConfig
 
 RATE = 16000
 Say = Callable[[str, np.random.Generator], tuple[NDArray[np.int16], tuple[Word, ...]]]
@@ -145,7 +145,7 @@ def test_curves_of_a_run_taken_up_again_have_every_point_once(tmp_path: Path) ->
 
 
 def test_tensorboard_is_not_imported_where_it_is_switched_off() -> None:
-    code = "import sys; from kws.train.logs import Logs; Logs(None, 0); print('tensorboard' in sys.modules)"
+    code = "import sys; from kws.train.fit.logs import Logs; Logs(None, 0); print('tensorboard' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
 

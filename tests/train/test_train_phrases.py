@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from kws.audio import write_audio
 from kws.data import manifest
 from kws.data.manifest import Clip, Word
-from kws.pipeline import Pipeline, scores
+from kws.detector.pipeline import Pipeline, scores
 from kws.recipe import Recipe
 from kws.train.run import train
 

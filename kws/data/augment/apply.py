@@ -5,12 +5,12 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from kws.data import noise, rooms
 from kws.data.augment.backgrounds import Backgrounds, Samples
 from kws.data.augment.codec import coded
 from kws.data.augment.draw import Augmentation, RoomDraw
 from kws.data.augment.filters import filtered
 from kws.data.augment.level import active_power, overdriven, stepped
+from kws.data.sounds import noise, rooms
 
 Signal = NDArray[np.float32]
 VOICES = (3, 10)

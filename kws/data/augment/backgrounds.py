@@ -13,8 +13,8 @@ Samples = NDArray[np.int16]
 class Backgrounds:
     """Sounds int16 [n] that noise is made of, and rooms; any of them may be empty.
 
-    speech: other people's, for babble. rooms: recorded responses float32 [channels, n] as ``kws.data.rooms`` aligns
-    them; simulated: float32 [n], of ``kws.data.rooms_simulated.bank``.
+    speech: other people's, for babble. rooms: recorded responses, float32 [channels, n] as ``kws.data.sounds.rooms``
+    aligns them; simulated: float32 [n], of ``kws.data.sounds.simulated_rooms.bank``.
     """
 
     speech: Sequence[Samples] = ()

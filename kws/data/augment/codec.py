@@ -10,7 +10,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from kws.data.noise_colours import SAMPLE_RATE_HZ
+from kws.data.sounds.colours import SAMPLE_RATE_HZ
 
 Signal = NDArray[np.float32]
 HOP = 320

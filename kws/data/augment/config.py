@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Self
 
 from kws.config import check_range
-from kws.data.noise import GENERATORS
+from kws.data.sounds.noise import GENERATORS
 
 SHARES = (
     "voice_share", "shift_share", "band_limit_share", "room_share", "recorded_room_share", "simulated_room_share",

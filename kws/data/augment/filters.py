@@ -7,8 +7,8 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from kws.data.noise_colours import SAMPLE_RATE_HZ
-from kws.data.transforms import fast_length, spectrum, wave
+from kws.data.sounds.colours import SAMPLE_RATE_HZ
+from kws.data.sounds.transforms import fast_length, spectrum, wave
 
 Signal = NDArray[np.float32]
 POINTS_HZ = 40.0 * 2.0 ** np.arange(0.0, 7.75, 1.0 / 6.0)

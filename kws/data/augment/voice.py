@@ -13,7 +13,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from kws.data.augment.config import AugmentConfig
-from kws.data.transforms import fast_pair, spectrum, wave
+from kws.data.sounds.transforms import fast_pair, spectrum, wave
 
 Samples = NDArray[np.int16]
 Signal = NDArray[np.float32]

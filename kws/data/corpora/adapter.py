@@ -19,7 +19,7 @@ class Options:
     """What the user decides.
 
     One split for all clips, one licence for all; for a folder of recordings, its pattern. ``clear_only`` leaves out
-    what is not clearly for commercial use (``kws.licences``).
+    what is not clearly for commercial use (``kws.data.licences``).
     """
 
     split: str = ""

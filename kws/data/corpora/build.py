@@ -10,15 +10,15 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from kws import progress
 from kws.audio import SAMPLE_RATE_HZ, declared_seconds, read_blocks
 from kws.data import manifest
 from kws.data.corpora.adapter import Adapter, Found, Options, Skips
 from kws.data.corpora.report import Report
+from kws.data.licences import terms
 from kws.data.manifest import Clip
 from kws.errors import KwsError
-from kws.files import replace_file
-from kws.licences import terms
+from kws.system import progress
+from kws.system.files import replace_file
 
 MANIFEST = "manifest.csv"
 UTTERANCES = "utterances.csv"
@@ -201,7 +201,7 @@ def _write(adapter: Adapter, folder: Path, path: Path, clips: list[Clip], said: 
 
 
 def _utterances(clips: list[Clip], folder: Path) -> bytes:
-    """Return the table that ``kws.evaluate.transcripts`` reads; each clip is one utterance, from start to end."""
+    """Return the table that ``kws.data.transcripts`` reads; each clip is one utterance, from start to end."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(("path", "start_s", "end_s", "utt", "transcript"))

@@ -10,9 +10,9 @@ from pathlib import Path
 
 from kws.data.corpora.adapter import Adapter, Found, Options, Skips, hint, read_lines, require_folder, sound_files
 from kws.data.corpora.splits import by_name
+from kws.data.licences import in_text
 from kws.data.manifest import SPEECH
 from kws.errors import KwsError
-from kws.licences import in_text
 
 LABELS = {"noise": "noise", "music": "music", "speech": SPEECH}
 NOT_NAMED = "unknown (MUSAN's LICENSE does not say)"

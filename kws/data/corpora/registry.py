@@ -17,7 +17,7 @@ from kws.data.corpora import (
     speech_commands,
 )
 from kws.data.corpora.adapter import Adapter
-from kws.licences import terms
+from kws.data.licences import terms
 
 ADAPTERS: dict[str, Adapter] = {
     adapter.kind: adapter

@@ -11,8 +11,8 @@ from rich.console import Console
 from rich.table import Table
 
 from kws.data.corpora.adapter import Skips
+from kws.data.licences import commercial_use
 from kws.data.manifest import SPLITS, Clip
-from kws.licences import commercial_use
 
 SHOWN_LABELS = 20
 SHOWN_NAMES = 3

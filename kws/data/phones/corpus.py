@@ -16,8 +16,8 @@ from kws.data.phones.inventory import SILENCE
 from kws.data.phones.near import Target, near
 from kws.data.phones.pieces import Pieces, Run, Sound
 from kws.errors import KwsError
-from kws.files import unwritable
-from kws.progress import bar
+from kws.system.files import unwritable
+from kws.system.progress import bar
 
 MANIFEST = "manifest.csv"
 SAMPLE_RATE_HZ = 16000

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from kws.data.synthesis import espeak
+from kws.data.synthesis.voices import espeak
 
 SILENCE = 0
 """The phone of pauses, in every inventory."""

@@ -6,11 +6,11 @@ import numpy as np
 import soxr
 from numpy.typing import NDArray
 
+from kws.data.examples.pool import UNKNOWN_PHONE
 from kws.data.phones.inventory import SILENCE, Inventory, merged
 from kws.data.phones.speech import FRAME_HOPS
-from kws.data.pool import UNKNOWN_PHONE
-from kws.data.synthesis import espeak
-from kws.data.synthesis import espeak_library as library
+from kws.data.synthesis.voices import espeak
+from kws.data.synthesis.voices import espeak_library as library
 from kws.frontend import FrontendConfig, compute
 
 WORDS_AT_MOST = 18

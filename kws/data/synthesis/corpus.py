@@ -13,19 +13,19 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from kws import progress
 from kws.config import to_data
 from kws.data import manifest
 from kws.data.manifest import Clip, Word
-from kws.data.processes import in_order, processors
-from kws.data.synthesis import espeak
 from kws.data.synthesis.config import SynthesisConfig
 from kws.data.synthesis.plan import Job, plan
-from kws.data.synthesis.timing import frame_energies, loud_span
-from kws.data.synthesis.voice import SAMPLE_RATE_HZ, Utterance, Voice
-from kws.data.synthesis.voices import find_voices
+from kws.data.synthesis.voices import espeak
+from kws.data.synthesis.voices.find import find_voices
+from kws.data.synthesis.voices.timing import frame_energies, loud_span
+from kws.data.synthesis.voices.voice import SAMPLE_RATE_HZ, Utterance, Voice
 from kws.errors import KwsError
-from kws.files import replace_file, unwritable
+from kws.system import progress
+from kws.system.files import replace_file, unwritable
+from kws.system.processes import in_order, processors
 
 MARKER = "synthesis.json"
 MANIFEST = "manifest.csv"

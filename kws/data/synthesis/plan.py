@@ -6,12 +6,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from kws.data import negatives, sentences
 from kws.data.manifest import NEAR_PHRASE, SPEECH, SPLITS, slug
-from kws.data.synthesis import espeak
 from kws.data.synthesis.config import SynthesisConfig
-from kws.data.synthesis.speakers import MAIN_ACCENTS, partition
-from kws.data.synthesis.voice import EMPHASES, Style, Voice, has_phonemes, split_words
+from kws.data.synthesis.text import negatives, sentences
+from kws.data.synthesis.voices import espeak
+from kws.data.synthesis.voices.speakers import MAIN_ACCENTS, partition
+from kws.data.synthesis.voices.voice import EMPHASES, Style, Voice, has_phonemes, split_words
 from kws.errors import KwsError
 
 

@@ -1,4 +1,4 @@
-"""The streaming layers that models are made of. Each one can be lowered by ``kws.compress.lower``.
+"""The streaming layers that models are made of. Each one can be lowered by ``kws.compress.quantize.lower``.
 
 A feature map with a frequency axis is flattened frequency-major into the last axis of [batch, frames, features]:
 index = frequency * channels + channel, which is the memory order of the integer graph and of torch's channels-last.

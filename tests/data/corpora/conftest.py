@@ -8,13 +8,12 @@ import numpy as np
 import pytest
 import soundfile
 
-from kws.data import manifest
+from kws.data import manifest, transcripts
 from kws.data.corpora.adapter import Options
 from kws.data.corpora.build import build
 from kws.data.corpora.registry import ADAPTERS
 from kws.data.corpora.report import Report
 from kws.data.manifest import Clip
-from kws.evaluate import transcripts
 
 SECONDS = 0.1
 

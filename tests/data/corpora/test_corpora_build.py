@@ -12,14 +12,13 @@ from click.testing import CliRunner
 
 from kws.audio import read_audio
 from kws.cli import command
-from kws.data import manifest
+from kws.data import manifest, transcripts
 from kws.data.corpora.adapter import Options
 from kws.data.corpora.build import build
 from kws.data.corpora.registry import ADAPTERS
+from kws.data.examples.pool import read_pool
 from kws.data.manifest import Clip
-from kws.data.pool import read_pool
 from kws.errors import KwsError
-from kws.evaluate import transcripts
 
 MakeTree = Callable[..., Path]
 Read = Callable[..., tuple[Any, dict[str, Clip]]]

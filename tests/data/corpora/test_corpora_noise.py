@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
+from kws.data.licences import commercial_use
 from kws.data.manifest import Clip
 from kws.errors import KwsError
-from kws.licences import commercial_use
 
 MakeTree = Callable[..., Path]
 Read = Callable[..., tuple[Any, dict[str, Clip]]]

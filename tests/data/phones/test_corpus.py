@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from kws.audio import read_audio
 from kws.data import manifest
+from kws.data.examples.pool import read_pool
 from kws.data.manifest import Clip
 from kws.data.phones.config import PhonesConfig
 from kws.data.phones.corpus import make, slower
@@ -17,7 +18,6 @@ from kws.data.phones.inventory import SILENCE
 from kws.data.phones.near import Target, holds, least_changed, near
 from kws.data.phones.pieces import Pieces, Sound
 from kws.data.phones.speech import AlignedSpeech
-from kws.data.pool import read_pool
 from kws.errors import KwsError
 
 TARGETS = [Target("hey marvin", ((3, 1, 4, 2, 5), (3, 1, 4, 5, 2, 5)))]

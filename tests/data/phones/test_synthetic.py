@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
+from kws.data.examples.pool import UNKNOWN_PHONE
 from kws.data.phones.inventory import Inventory, find_inventory
 from kws.data.phones.speech import FRAME_HOPS
 from kws.data.phones.synthetic import accents_and_variants, say_with_phones
-from kws.data.pool import UNKNOWN_PHONE
 from kws.frontend import FrontendConfig
 
 US = "gmw/en-US"

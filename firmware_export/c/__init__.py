@@ -1,0 +1,1 @@
+"""The C99 bundle: what a firmware project compiles."""

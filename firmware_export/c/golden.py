@@ -1,0 +1,111 @@
+"""What a bundle's self-test expects: golden audio, and what the graph's arithmetic makes of it."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from firmware_export.c import text as c_text
+from firmware_export.probe import probe_audio
+from kws import frontend
+from kws.detector.decision import Decision, Scorer, decide
+from kws.detector.model_file import KwsModel
+from kws.errors import KwsError
+from kws.graph.arithmetic import quantize_features
+from kws.graph.interpret import Interpreter
+
+SECONDS = 3.0
+DETECTIONS_WANTED = 3
+
+
+@dataclass(frozen=True, eq=False)
+class Golden:
+    """Samples int16 [n]; logits int8 [steps, labels]; scores int32 [steps, phrases]; a threshold for each phrase; the
+    detections with them, as (step, phrase), and after how many samples each is made.
+    """
+
+    samples: NDArray[np.int16]
+    logits: NDArray[np.int8]
+    scores: NDArray[np.int32]
+    thresholds: tuple[int, ...]
+    fired: tuple[tuple[int, int], ...]
+    sample_counts: tuple[int, ...]
+
+
+def compute(model: KwsModel, samples: NDArray[np.int16] | None = None) -> Golden:
+    """Run the numpy specification over ``samples`` (by default the probe audio).
+
+    The thresholds are chosen so that there are detections to compare, whatever the model thinks of the audio.
+
+    Raises:
+        KwsError: the samples are too few for a step of the model.
+    """
+    samples = probe_audio(SECONDS) if samples is None else samples
+    graph = model.graph
+    if len(samples) < model.step_end(0):
+        raise KwsError(f"the self-test's audio has {len(samples)} samples; give a second or more")
+    # the specification, not the compiled code: the self-test must not compare the C code with itself
+    lfbe = frontend.compute(samples, model.frontend, "numpy")
+    features = quantize_features(lfbe, graph.tensor(graph.input).quant)
+    logits = Interpreter(graph).run(features[: len(features) // graph.stride * graph.stride])
+    scorer = Scorer(model.detector, graph.tensor(graph.output).quant.scale, model.step_ms)
+    scores = scorer.push(logits)
+    thresholds = tuple(_threshold(column, scorer.refractory_steps) for column in scores.T)
+    fired = tuple(Decision(thresholds, scorer.refractory_steps).push(scores))
+    return Golden(samples, logits, scores, thresholds, fired, tuple(model.step_end(step) for step, _ in fired))
+
+
+def _threshold(scores: NDArray[np.int32], refractory_steps: int) -> int:
+    """Return the score that fires most often (up to the wanted number); the highest of them."""
+    candidates = np.unique(scores)[::-1][:: max(1, len(np.unique(scores)) // 64)]
+    counts = [min(len(decide(scores, int(score), refractory_steps)), DETECTIONS_WANTED) for score in candidates]
+    return int(candidates[int(np.argmax(counts))])
+
+
+_HEADER = """\
+/* Generated with the model: audio, and what every build must make of it. */
+#ifndef KWS_GOLDEN_H
+#define KWS_GOLDEN_H
+
+#include <stdint.h>
+
+{defines}
+
+typedef struct {{
+    uint32_t sample;
+    uint32_t step;
+    int32_t score;
+    int32_t phrase;
+}} golden_detection_t;
+
+{tables}
+
+#endif
+"""
+
+
+def header(golden: Golden, model_hash: str) -> str:
+    """Return kws_golden.h: the arrays of the self-test, tied to model.c by the model's hash."""
+    steps, labels = golden.logits.shape
+    defines = {
+        "GOLDEN_MODEL_HASH": c_text.string(model_hash),
+        "GOLDEN_SAMPLES": f"{len(golden.samples)}u",
+        "GOLDEN_STEPS": f"{steps}u",
+        "GOLDEN_LABELS": f"{labels}u",
+        "GOLDEN_PHRASES": f"{len(golden.thresholds)}u",
+        "GOLDEN_DETECTIONS": f"{len(golden.fired)}u",
+    }
+    detections = [
+        f"{{{count}u, {step}u, {golden.scores[step, phrase]}, {phrase}}}"
+        for count, (step, phrase) in zip(golden.sample_counts, golden.fired, strict=True)
+    ]
+    tables = [
+        c_text.table("golden_detection_t", "golden_detections", detections),
+        c_text.array("golden_thresholds", np.array(golden.thresholds, np.uint16)),
+        c_text.array("golden_samples", golden.samples),
+        c_text.array("golden_logits", golden.logits),
+        c_text.array("golden_scores", golden.scores.astype(np.uint16)),
+    ]
+    return _HEADER.format(
+        defines="\n".join(f"#define {name} {value}" for name, value in defines.items()), tables="\n\n".join(tables)
+    )

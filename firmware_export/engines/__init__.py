@@ -1,0 +1,1 @@
+"""Foreign runtimes as Engines: TFLite Micro, LiteRT, tflite-runtime, ONNX Runtime."""

@@ -1,0 +1,112 @@
+"""tflite-runtime 2.14 as an engine: what LiteRT was called until 2024, on many a Raspberry Pi.
+
+It needs numpy below 2 and Python 3.11 at most, so it lives in an environment of its own, and runs there as a program
+(``tflite_runtime_main``) that is fed through a pipe.
+"""
+
+import json
+import os
+import struct
+import subprocess
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from firmware_export import exported_file
+from firmware_export.engines.runtimes import RuntimeEngine
+from kws.errors import KwsError
+from kws.graph.wiring import as_steps
+from kws.system.packages import NotInstalledError
+
+VARIABLE = "KWS_TFLITE_RUNTIME"
+"""The environment variable with the path of a Python that has tflite-runtime."""
+
+_BESIDE = Path(__file__).parents[2] / ".venv-tflite" / "bin" / "python"
+_MAIN = Path(__file__).parent / "tflite_runtime_main.py"
+
+
+def interpreter() -> Path | None:
+    """Return the Python that has tflite-runtime: of ``KWS_TFLITE_RUNTIME``, or what ``make test`` set up; or None."""
+    if named := os.environ.get(VARIABLE):
+        return Path(named)
+    return _BESIDE if _BESIDE.exists() else None
+
+
+class TfliteRuntimeEngine(RuntimeEngine):
+    """tflite-runtime's reference kernels, in another process; ``close`` ends it."""
+
+    name = "tflite-runtime"
+    exact = True
+
+    def __init__(self, model: Path | bytes) -> None:
+        python = interpreter()
+        if python is None:
+            raise NotInstalledError(
+                f"tflite-runtime is not set up here; make an environment with tflite-runtime==2.14.0 and numpy<2 and "
+                f"set {VARIABLE} to its Python"
+            )
+        file = exported_file.read(model, "tflite")
+        if file.states:
+            self.name = f"{self.name}, stateless"
+        pipe = subprocess.PIPE
+        try:
+            self._process = subprocess.Popen([python, str(_MAIN)], stdin=pipe, stdout=pipe, stderr=pipe)
+        except OSError as error:
+            raise NotInstalledError(f"{python}: cannot be run ({error.strerror}); set {VARIABLE} anew") from error
+        head = {"bytes": len(file.content), "initial": [state["initial"] for state in file.states]}
+        self._send(json.dumps(head).encode() + b"\n" + file.content)
+        shapes = json.loads(self._receive_line())
+        self._take_shapes(shapes["input"], shapes["output"])
+
+    def reset(self) -> None:
+        """Return to the initial state, by a fresh interpreter there."""
+        self._send(struct.pack("<Q", 0))
+
+    def run(self, features: NDArray[np.int8]) -> NDArray[np.int8]:
+        """Take n steps, going on from the last ones: int8 [n * stride, bands] -> int8 [n, outputs]."""
+        steps = as_steps(features, self.stride, self.bands)
+        if not len(steps):
+            return np.empty((0, self.outputs), np.int8)
+        self._send(struct.pack("<Q", len(steps)) + steps.tobytes())
+        assert self._process.stdout is not None
+        content = self._process.stdout.read(len(steps) * self.outputs)
+        if len(content) < len(steps) * self.outputs:
+            raise self._failed()
+        return np.frombuffer(content, np.int8).reshape(len(steps), self.outputs)
+
+    def close(self) -> None:
+        """End the other process."""
+        if self._process.poll() is None:
+            self._process.kill()
+        self._process.communicate()
+
+    def __del__(self) -> None:
+        """End the other process with the last reference."""
+        if hasattr(self, "_process"):
+            self.close()
+
+    def _step(self, features: NDArray[np.int8]) -> NDArray[np.int8]:
+        return self.run(features[0])
+
+    def _send(self, content: bytes) -> None:
+        assert self._process.stdin is not None
+        try:
+            self._process.stdin.write(content)
+            self._process.stdin.flush()
+        except (OSError, ValueError) as error:  # the pipe is broken, or closed
+            raise self._failed() from error
+
+    def _receive_line(self) -> bytes:
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        if not line.endswith(b"\n"):
+            raise self._failed()
+        return line
+
+    def _failed(self) -> KwsError:
+        self._process.kill()
+        said = (self._process.communicate()[1] or b"").decode(errors="replace").strip().splitlines()
+        if said and "No module named" in said[-1]:
+            return NotInstalledError(f"{interpreter()}: {said[-1]}; install tflite-runtime==2.14.0 and numpy<2 there")
+        return KwsError(f"{self.name}: failed ({said[-1] if said else 'no word why'}); export the model again")

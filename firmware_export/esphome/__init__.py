@@ -1,0 +1,1 @@
+"""Models for ESPHome's micro_wake_word."""

@@ -1,0 +1,74 @@
+"""The .tflite and .onnx files of a model: what each is for, what must run it, and what a device gives it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from firmware_export import exported_file, verify
+from firmware_export.engines.arena import Arena, measure_arena_bytes
+from firmware_export.onnx import writer as onnx_writer
+from firmware_export.tflite import writer as tflite
+from kws.detector.model_file import KwsModel, digest
+from kws.system import files
+from kws.system.packages import NotInstalledError
+
+
+@dataclass(frozen=True, eq=False)
+class RuntimeFile:
+    """A file that was written, the engines that prove it, and a word for the user on what it takes."""
+
+    path: Path
+    candidates: tuple[verify.Candidate, ...]
+    note: str = ""
+    arena: Arena | None = None
+
+
+def write_tflite(model: KwsModel, name: str, work: Path) -> list[RuntimeFile]:
+    """Write ``name.tflite``, its state in resource variables, and ``name_stateless.tflite``, whose caller has it."""
+    made = []
+    for stateless, path in ((False, work / f"{name}.tflite"), (True, work / f"{name}_stateless.tflite")):
+        write = partial(tflite.to_bytes, model.graph, model.detector.title, streaming=not stateless)
+        arena, note = _arena(write())
+        entries = arena.metadata() if arena else {}
+        files.replace_file(path, write(metadata={**_about(model), **entries}))
+        # A graph without a state is the same file twice, and has no other name for its engines.
+        named = stateless and bool(model.graph.states)
+        made.append(RuntimeFile(path, verify.tflite_candidates(partial(Path, path), named), note, arena))
+    return made
+
+
+def write_onnx(model: KwsModel, name: str, work: Path) -> list[RuntimeFile]:
+    """Write ``name.onnx`` and ``name_qdq.onnx``, and ``name_audio.onnx`` where the frontend can be inside."""
+    write = partial(onnx_writer.write, model.graph, description=model.detector.title, metadata=_about(model))
+    exact, fused, audio = (work / f"{name}{suffix}.onnx" for suffix in ("", "_qdq", "_audio"))
+    write(path=exact)
+    write(path=fused, form="qdq")
+    made = [
+        RuntimeFile(exact, verify.onnx_candidates(partial(Path, exact)), "the graph's numbers, on int8 features"),
+        RuntimeFile(
+            fused, verify.onnx_candidates(partial(Path, fused), ", QDQ"), "for accelerators, rounded otherwise"
+        ),
+    ]
+    if model.frontend.kind == "lfbe":
+        write(path=audio, frontend=model.frontend)
+        engines = verify.onnx_candidates(partial(Path, audio), ", audio")
+        made.append(RuntimeFile(audio, engines, "the graph's numbers, on int16 samples"))
+    return made
+
+
+WRITERS: dict[str, Callable[[KwsModel, str, Path], list[RuntimeFile]]] = {"tflite": write_tflite, "onnx": write_onnx}
+
+
+def _about(model: KwsModel) -> dict[str, str]:
+    """Whoever finds the file later can tell which model it is."""
+    return {"kws.recipe_hash": model.recipe_hash, exported_file.MODEL_KEY: digest(model)}
+
+
+def _arena(content: bytes) -> tuple[Arena | None, str]:
+    """Return what TFLite Micro takes, as far as it is installed, and a word on it."""
+    try:
+        arena = Arena(measure_arena_bytes(content))
+    except NotInstalledError:
+        return None, "tensor arena not measured, as tflite-micro is not installed here"
+    return arena, arena.text()

@@ -1,0 +1,1 @@
+"""Graph -> .onnx, in integers and in QDQ form."""

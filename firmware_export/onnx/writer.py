@@ -1,0 +1,168 @@
+"""The quantized graph as an ONNX model, opset 21, the state as extra inputs and outputs, in one of two forms.
+
+- ``integer``: the graph's numbers, bit for bit (``onnx_integer``). The one to use.
+- ``qdq``: DequantizeLinear, the float operator, QuantizeLinear, which accelerators look for and fuse into integer
+  operators of their own. ONNX defines it in float, and a runtime rounds once where the graph rounds twice: through
+  deep models several LSB are lost (``rounding``).
+
+Either takes the graph's quantized features; the integer form may have the frontend inside (``onnx_frontend``) and then
+takes int16 samples.
+"""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from firmware_export import seal
+from firmware_export.exported_file import FORM_KEY, HOP_KEY, STATE_KEY
+from firmware_export.onnx import frontend as onnx_frontend
+from firmware_export.onnx import integer as onnx_integer
+from firmware_export.onnx import qdq as onnx_qdq
+from firmware_export.onnx.arithmetic import Integers
+from firmware_export.onnx.builder import Writer
+from kws.errors import KwsError
+from kws.frontend.config import FrontendConfig
+from kws.graph.check import check
+from kws.graph.ir import QuantGraph
+from kws.system.files import replace_file
+
+Form = Literal["integer", "qdq"]
+
+OPSET = 21
+IR_VERSION = 10
+"""The ONNX file format that came with opset 21 (onnx 1.16)."""
+
+INPUT_NAME = "features"
+OUTPUT_NAME = "logits"
+
+
+def write(
+    graph: QuantGraph,
+    path: Path,
+    description: str = "",
+    *,
+    form: Form = "integer",
+    frontend: FrontendConfig | None = None,
+    metadata: Mapping[str, str] | None = None,
+) -> None:
+    """Write ``graph`` to ``path`` as in ``to_bytes``; an older file there is replaced at the end, or stays.
+
+    Raises:
+        KwsError: an operator cannot be expressed, a package is missing, or the file cannot be written.
+    """
+    replace_file(path, to_bytes(graph, description, form=form, frontend=frontend, metadata=metadata))
+
+
+def to_bytes(
+    graph: QuantGraph,
+    description: str = "",
+    *,
+    form: Form = "integer",
+    frontend: FrontendConfig | None = None,
+    metadata: Mapping[str, str] | None = None,
+) -> bytes:
+    """Return the sealed .onnx of one streaming step; the same graph gives the same bytes.
+
+    Inputs: ``features`` int8 [1, stride, bands] and a ``state/<read>`` [1, *shape] for each state, int8 in QDQ form and
+    uint8 in the integer one; outputs: ``logits`` int8 [1, outputs] and a ``next/<read>`` for each state, to be fed
+    back. The metadata entry ``kws.states`` says what the states hold at first.
+
+    With ``frontend`` the features' place is taken by ``audio`` int16 [1, stride * hop] and ``audio_state`` int16
+    [1, window - hop], which holds the samples before them: zeros at the start of a stream, which so begins with
+    window - hop samples of silence.
+
+    Raises:
+        KwsError: the graph is not sound, an operator cannot be expressed (it is named), or a package is missing.
+        ValueError: a frontend was asked for in QDQ form.
+    """
+    if frontend and form == "qdq":
+        raise ValueError("the frontend is written in the integer form alone")
+    if frontend and frontend.kind != "lfbe":
+        raise KwsError(
+            f'the frontend "{frontend.kind}" cannot be written as ONNX; feed the features to the .onnx without one'
+        )
+    check(graph)
+    writer = Writer(graph, 0 if form == "qdq" else onnx_integer.OFFSET)
+    inputs, states = _sources(writer, frontend)
+    outputs = [writer.value_info(OUTPUT_NAME, (graph.outputs,), np.int8)]
+    for state in graph.states:
+        shape = graph.tensor(state.read).shape
+        inputs.append(writer.value_info(f"state/{state.read}", shape))
+        outputs.append(writer.value_info(f"next/{state.read}", shape))
+        writer.define(state.read, f"state/{state.read}")
+    if states:
+        inputs.append(writer.value_info(onnx_frontend.STATE_NAME, states, np.int16))
+        outputs.append(writer.value_info(onnx_frontend.NEXT_NAME, states, np.int16))
+    lowerings = onnx_qdq.LOWERINGS if form == "qdq" else onnx_integer.LOWERINGS
+    for op in graph.ops:
+        lowerings.write(writer, op)
+    _logits(writer)
+    for state in graph.states:
+        writer.node("Identity", [writer.channels_last(state.write)], f"next/{state.read}")
+    facts = {STATE_KEY: _states_json(writer, bool(states)), FORM_KEY: form, seal.KEY: seal.BLANK}
+    if frontend:
+        facts[HOP_KEY] = str(frontend.hop_samples)
+    return _pack(writer, inputs, outputs, description, {**(metadata or {}), **facts})
+
+
+def _sources(writer: Writer, frontend: FrontendConfig | None) -> tuple[list[Any], tuple[int, ...]]:
+    """Define the graph's input; return the file's inputs for it, and the shape of the audio's state (or none)."""
+    graph = writer.graph
+    shape = graph.tensor(graph.input).shape
+    if frontend is None:
+        writer.define(graph.input, INPUT_NAME)
+        if writer.offset:
+            whole = Integers(writer, INPUT_NAME)
+            moved = whole.op("Add", whole.cast(INPUT_NAME, np.int32), np.array(writer.offset, np.int32))
+            writer.define(graph.input, whole.cast(moved, writer.dtype))
+        return [writer.value_info(INPUT_NAME, shape, np.int8)], ()
+    target = f"channels_last/{graph.input}"
+    onnx_frontend.write(writer, frontend, graph.tensor(graph.input).quant, graph.stride, target)
+    writer.define(graph.input, target)
+    kept = frontend.window_samples - frontend.hop_samples
+    audio = writer.value_info(onnx_frontend.AUDIO_NAME, (graph.stride * frontend.hop_samples,), np.int16)
+    return [audio], (kept,) if kept else ()
+
+
+def _logits(writer: Writer) -> None:
+    graph = writer.graph
+    stored = writer.channels_last(graph.output)
+    if writer.offset:
+        whole = Integers(writer, OUTPUT_NAME)
+        moved = whole.op("Sub", whole.cast(stored, np.int32), np.array(writer.offset, np.int32))
+        stored = whole.cast(moved, np.int8)
+    writer.reshape(stored, OUTPUT_NAME, (graph.outputs,))
+
+
+def _states_json(writer: Writer, audio: bool) -> str:
+    entries: list[dict[str, Any]] = [
+        {
+            "input": f"state/{state.read}",
+            "output": f"next/{state.read}",
+            "initial": writer.graph.tensor(state.read).quant.zero_point + writer.offset,
+        }
+        for state in writer.graph.states
+    ]
+    if audio:
+        entries.append({"input": onnx_frontend.STATE_NAME, "output": onnx_frontend.NEXT_NAME, "initial": 0})
+    return json.dumps(entries)
+
+
+def _pack(
+    writer: Writer, inputs: list[Any], outputs: list[Any], description: str, metadata: Mapping[str, str]
+) -> bytes:
+    helper = writer.onnx.helper
+    graph = helper.make_graph(writer.nodes, "kws", inputs, outputs, writer.constants)
+    model = helper.make_model(
+        graph,
+        opset_imports=[helper.make_opsetid("", OPSET)],
+        ir_version=IR_VERSION,
+        producer_name="kws",
+        doc_string=description,
+    )
+    helper.set_model_props(model, dict(metadata))
+    writer.onnx.checker.check_model(model, full_check=True)
+    return seal.seal(bytes(model.SerializeToString(deterministic=True)))

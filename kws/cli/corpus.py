@@ -1,0 +1,55 @@
+"""``kws corpus``: downloaded corpora and one's own recordings to manifests."""
+
+import json
+from pathlib import Path
+
+import click
+
+from kws.cli.options import FILE, JSON
+
+
+@click.command()
+@click.argument("kind", required=False)
+@click.argument("directory", type=FILE, required=False, metavar="[DIR]")
+@click.option("--list", "list_kinds", is_flag=True, help="List the kinds, what they hold, their licences, and stop.")
+@click.option("--out", type=FILE, help="The manifest, in DIR or a folder above it.  [default: DIR/manifest.csv]")
+@click.option("--licence", help="Terms of all its clips, instead of what the kind says.")
+@click.option("--clear-only", is_flag=True, help="Leave out what is not clearly for commercial use.")
+@click.option("--split", type=click.Choice(["train", "dev", "test"]), help="Put all clips into this split.")
+@click.option("--pattern", help="Of a folder of recordings: how paths are read, such as '{label}/{speaker}_*'.")
+@click.option("--check", is_flag=True, help="Decode every file, which is slower, instead of reading headers.")
+@click.option("--force", is_flag=True, help="Replace a manifest that kws did not write, or that was changed since.")
+@JSON
+def corpus(
+    kind: str | None,
+    directory: Path | None,
+    list_kinds: bool,
+    out: Path | None,
+    licence: str | None,
+    clear_only: bool,
+    split: str | None,
+    pattern: str | None,
+    check: bool,
+    force: bool,
+    as_json: bool,
+) -> None:
+    """Write the manifest of a corpus of KIND that lies in DIR; nothing is downloaded or copied.
+
+    To train with it, name the manifest in the recipe's [[data]]. KIND is one of those that --list shows.
+    """
+    from kws.data.corpora import registry
+    from kws.data.corpora.adapter import Options
+    from kws.data.corpora.build import build
+
+    if list_kinds:
+        rows = registry.describe()
+        click.echo(json.dumps(rows) if as_json else registry.table(rows))
+        return
+    if kind is None or directory is None:
+        raise click.UsageError("give a kind and its folder, for example: kws corpus librispeech LibriSpeech")
+    adapter = registry.ADAPTERS.get(kind)
+    if adapter is None:
+        raise click.UsageError(f"there is no kind {kind!r}; the kinds are {', '.join(registry.ADAPTERS)}")
+    options = Options(split=split or "", licence=licence or "", pattern=pattern or "", clear_only=clear_only)
+    report = build(adapter, directory, options, out, force, check)
+    click.echo(json.dumps(report.to_data()) if as_json else report.text())

@@ -1,0 +1,34 @@
+"""A manifest's clips and what is said in them: what is measured on."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from kws.data import manifest as manifests
+from kws.data import transcripts
+from kws.data.manifest import Clip
+from kws.data.transcripts import Transcripts
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """Clips with absolute paths; ``manifest`` is the file that lists them, as it was given."""
+
+    manifest: Path
+    clips: tuple[Clip, ...]
+    transcripts: Transcripts
+
+    @property
+    def folder(self) -> Path:
+        """Where the manifest lies."""
+        return self.manifest.absolute().parent
+
+
+def read(manifest: Path, labels: Sequence[str] = ()) -> Corpus:
+    """Read a manifest and ``utterances.csv`` beside it; with ``labels``, only the clips that have one of them.
+
+    Raises:
+        KwsError: one of the files cannot be read or is not as it must be.
+    """
+    clips = tuple(clip for clip in manifests.read(manifest) if not labels or clip.label in labels)
+    return Corpus(manifest, clips, transcripts.read(manifest))

@@ -1,0 +1,1 @@
+"""Training examples: the clips of a split, drawn, augmented, laid into batches."""

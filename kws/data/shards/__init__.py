@@ -1,0 +1,1 @@
+"""Training examples as tar files."""

@@ -1,0 +1,1 @@
+"""Sounds that are made or measured without speech: noise, music, rooms, endpoints."""

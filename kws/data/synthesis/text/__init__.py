@@ -1,0 +1,1 @@
+"""What is to be said: negatives, sentences, how alike two texts sound."""

@@ -1,0 +1,269 @@
+"""What sounds like the phrase and is not it: near phrases, its parts, its words in other order.
+
+Everything is found through the synthesizer's own phonemes, so it works for every language that espeak-ng speaks.
+A text in which the phrase can be heard is never a negative, whatever its letters ("compute her", "computers").
+"""
+
+import itertools
+import re
+import unicodedata
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+
+from kws.data.synthesis.text import phonetics, sentences
+from kws.data.synthesis.text.phonetics import VOWELS, Segments
+from kws.data.synthesis.voices import espeak
+from kws.data.synthesis.voices.voice import speakable
+from kws.errors import KwsError
+
+MAX_LETTERS = 64
+MAX_WORDS = 6
+_STRESS = "',%="
+_HEARD = 0.05
+"""A phrase is heard in a text when turning it into a stretch of the text costs at most this much per segment."""
+_HEARD_MOST = 0.4
+"""At most in all: less than a lost schwa, so that "compute" is not "computer", more than an added h ("compute her")."""
+
+_CHANGED_LEAST = 1.0
+"""A made-up word is at least this far from the phrase: nearer ones are how somebody with another accent says it."""
+
+
+@dataclass(frozen=True)
+class Negatives:
+    """Texts that must not trigger, the most alike first; ``[[...]]`` are phonemes for espeak-ng."""
+
+    near: tuple[str, ...]
+    parts: tuple[str, ...]
+    order: tuple[str, ...]
+
+
+def clean_phrase(phrase: str, identifier: str) -> str:
+    """Return the phrase as it is spoken, checked with the accent ``identifier``.
+
+    Raises:
+        KwsError: nothing in it can be spoken, or it is too long for a wake phrase.
+    """
+    text = speakable(phrase)
+    if not any(sign.isalnum() for sign in text):
+        raise KwsError(f"phrase {phrase!r} has nothing that can be spoken; give words, such as 'computer'")
+    if len(text) > MAX_LETTERS or len(text.split()) > MAX_WORDS:
+        limits = f"{MAX_WORDS} words and {MAX_LETTERS} letters"
+        raise KwsError(f"phrase {text[:40]!r}... is too long for a wake phrase; give at most {limits}")
+    spelled = next((word for word in text.split() if _is_spelled(word, identifier)), None)
+    if spelled is not None:
+        raise KwsError(
+            f"phrase {phrase!r}: the voices of this language would spell {spelled!r} letter by letter; "
+            "set the language that it is written in (--language, or synthesis.language in a recipe)"
+        )
+    spoken = phonetics.segments(espeak.phonemes([text], identifier)[0])
+    if len(spoken) < 2:
+        raise KwsError(f"phrase {phrase!r}: espeak-ng finds nothing to speak in it; give a phrase or another language")
+    return text
+
+
+def _is_spelled(word: str, identifier: str) -> bool:
+    """Whether espeak-ng names the letters of a foreign script ("Chinese letter"): a part each, or far too many sounds.
+
+    Latin letters every voice can read; "TV" or "42" are said as people say them.
+    """
+    letters = [sign for sign in word if sign.isalpha()]
+    if len(letters) < 2 or all(unicodedata.name(sign, "").startswith("LATIN") for sign in letters):
+        return False
+    parts = espeak.phonemes([word], identifier)[0]
+    return len(parts) >= len(letters) or len(phonetics.segments(parts)) > 3 * len(letters)
+
+
+class Ear:
+    """Hears whether a phrase, or one of several, is said in a text, in any of the accents given."""
+
+    def __init__(self, phrases: str | Sequence[str], identifiers: Sequence[str]) -> None:
+        several = (phrases,) if isinstance(phrases, str) else tuple(phrases)
+        self._words = [_letters(phrase) for phrase in several]
+        self._phrases = {name: [segments(heard) for heard in espeak.phonemes(several, name)] for name in identifiers}
+
+    def without_phrase(self, texts: Iterable[str]) -> list[str]:
+        """Return the texts, each once and in order, in which no phrase is heard."""
+        kept = [text for text in dict.fromkeys(texts) if not any(words in _letters(text) for words in self._words)]
+        for name, phrases in self._phrases.items():
+            pairs = zip(kept, espeak.phonemes(kept, name), strict=True)
+            kept = [text for text, heard in pairs if heard and not _is_heard(phrases, segments(heard))]
+        return kept
+
+
+def _is_heard(phrases: Iterable[Segments], sound: Segments) -> bool:
+    return any(phonetics.distance_within(phrase, sound) <= min(_HEARD * len(phrase), _HEARD_MOST) for phrase in phrases)
+
+
+def find(phrase: str, language: str, identifiers: Sequence[str], count: int, rng: np.random.Generator) -> Negatives:
+    """Return the negatives of a (clean) phrase: ``count`` near phrases, and its parts and reorderings.
+
+    Args:
+        phrase: the words, as ``clean_phrase`` gives them.
+        language: chooses the word list, such as "en".
+        identifiers: accents of espeak-ng whose phonemes count; the first one ranks.
+        count: how many near phrases to give at most: a third words, a third several words, the rest changed phonemes.
+        rng: draws the changed phonemes.
+    """
+    ear = Ear(phrase, identifiers)
+    main = identifiers[0]
+    target = segments(espeak.phonemes([phrase], main)[0])
+    known = sentences.words(language)
+    spoken = dict(zip(known, map(segments, espeak.phonemes(known, main)), strict=True))
+    single = _ranked(ear.without_phrase(known), target, main)
+    several = _ranked(ear.without_phrase([*_replaced(phrase, spoken, main), *_pairs(target, spoken)]), target, main)
+    changed = _apart(ear.without_phrase(_changed(phrase, main, spoken, rng)), target, main)
+    third = count // 3
+    near = [*single[:third], *several[: count - 2 * third]]
+    near += changed[: count - len(near)]
+    parts = ear.without_phrase([*_parts(phrase, main), *_words_with_parts(target, spoken)])
+    return Negatives(tuple(near), tuple(parts), tuple(ear.without_phrase(_reordered(phrase, main))))
+
+
+segments = phonetics.segments
+
+
+def _letters(text: str) -> str:
+    return " " + " ".join(re.findall(r"[^\W_]+", text.casefold())) + " "
+
+
+def _ranked(texts: Sequence[str], target: Segments, identifier: str) -> list[str]:
+    """Return the texts by their distance from the phrase, nearest first; of homophones only the first."""
+    found: dict[Segments, tuple[float, str]] = {}
+    for text, spoken in zip(texts, espeak.phonemes(texts, identifier), strict=True):
+        sound = segments(spoken)
+        found.setdefault(sound, (phonetics.distance(target, sound), text))
+    return [text for _, text in sorted(found.values())]
+
+
+def _nearest(target: Segments, spoken: dict[str, Segments], count: int) -> list[str]:
+    near = {word: phonetics.distance(target, sound) for word, sound in spoken.items() if sound}
+    return sorted(near, key=lambda word: (near[word], word))[:count]
+
+
+def _replaced(phrase: str, spoken: dict[str, Segments], identifier: str) -> list[str]:
+    """Return the phrase with one word, or each of two, replaced by a word that sounds like it."""
+    words = phrase.split()
+    if len(words) < 2:
+        return []
+    choices = [_nearest(segments(espeak.phonemes([word], identifier)[0]), spoken, 12) for word in words]
+    found = []
+    for index, near in enumerate(choices):
+        found += [" ".join((*words[:index], other, *words[index + 1 :])) for other in near]
+    for one, other in itertools.combinations(range(len(words)), 2):
+        for first, second in itertools.product(choices[one][:4], choices[other][:4]):
+            found.append(" ".join({one: first, other: second}.get(i, word) for i, word in enumerate(words)))
+    return found
+
+
+def _pairs(target: Segments, spoken: dict[str, Segments]) -> list[str]:
+    """Return pairs of words that together sound like the phrase ("come pewter")."""
+    words = [word for word, sound in spoken.items() if sound]
+    heads = np.array([phonetics.prefix_distances(target, spoken[word]) for word in words])
+    tails = np.array([phonetics.prefix_distances(target[::-1], spoken[word][::-1]) for word in words])
+    found = []
+    for cut in range(2, len(target) - 1):
+        first = np.argsort(heads[:, cut], kind="stable")[:5]
+        second = np.argsort(tails[:, len(target) - cut], kind="stable")[:5]
+        found += [f"{words[one]} {words[other]}" for one, other in itertools.product(first, second)]
+    return found
+
+
+def _mnemonics(text: str, identifier: str) -> list[tuple[str, bool]]:
+    """Return espeak-ng's phonemes of the text, one list over all words, each with whether it is a vowel."""
+    spoken = espeak.phonemes([text], identifier, ipa=False)[0]
+    names = [bare for word in spoken for name in word if (bare := name.strip("|"))]
+    vowels = _vowels(tuple(sorted({name.lstrip(_STRESS) for name in names})), identifier)
+    return [(name, name.lstrip(_STRESS) in vowels) for name in names]
+
+
+@lru_cache(maxsize=256)
+def _vowels(names: tuple[str, ...], identifier: str) -> frozenset[str]:
+    """Return those of the mnemonics that are vowels, by the IPA that espeak-ng gives for them."""
+    sounds = espeak.phonemes([_spell([name]) for name in names], identifier)
+    return frozenset(
+        name
+        for name, spoken in zip(names, sounds, strict=True)
+        if any(sign in VOWELS for word in spoken for symbol in word for sign in symbol)
+    )
+
+
+def _spell(names: Iterable[str]) -> str:
+    # "|" keeps two mnemonics from being read as a longer one.
+    return f"[[{'|'.join(names)}]]"
+
+
+def _changed(phrase: str, identifier: str, spoken: dict[str, Segments], rng: np.random.Generator) -> list[str]:
+    """Return the phrase with one or two phonemes replaced by others of the language, as phonemes."""
+    own = _mnemonics(phrase, identifier)
+    inventory: dict[bool, set[str]] = {True: set(), False: set()}
+    for name, vowel in _mnemonics(" ".join(list(spoken)[::4]), identifier):
+        if any(sign.isalnum() or sign == "@" for sign in name):
+            inventory[vowel].add(name.lstrip(_STRESS))
+    found = []
+    for _ in range(300 if own else 0):
+        names = [name for name, _ in own]
+        for index in rng.permutation(len(own))[: 1 + int(rng.random() < 0.5)]:
+            name, vowel = own[int(index)]
+            stress = name[: len(name) - len(name.lstrip(_STRESS))]
+            choices = sorted(inventory[vowel] - {name.lstrip(_STRESS)})
+            names[int(index)] = stress + str(rng.choice(choices)) if choices else name
+        found.append(_spell(names))
+    return found
+
+
+def _apart(texts: Sequence[str], target: Segments, identifier: str) -> list[str]:
+    heard = zip(texts, map(segments, espeak.phonemes(texts, identifier)), strict=True)
+    return [text for text, sound in heard if phonetics.distance(target, sound) >= _CHANGED_LEAST]
+
+
+def _syllables(phonemes: Sequence[tuple[str, bool]]) -> list[list[str]]:
+    """Cut before the last consonant in front of each vowel but the first."""
+    vowels = [index for index, (_, vowel) in enumerate(phonemes) if vowel]
+    cuts = [
+        index - 1 if not phonemes[index - 1][1] and index - 1 > before else index for before, index in _steps(vowels)
+    ]
+    edges = [0, *cuts, len(phonemes)]
+    return [[name for name, _ in phonemes[first:last]] for first, last in itertools.pairwise(edges) if last > first]
+
+
+def _steps(indices: Sequence[int]) -> Iterable[tuple[int, int]]:
+    return itertools.pairwise(indices)
+
+
+def _parts(phrase: str, identifier: str) -> list[str]:
+    """Return the words and runs of words of the phrase, beginnings and ends of its words, its syllables."""
+    words = phrase.split()
+    runs = [" ".join(words[i:j]) for i, j in itertools.combinations(range(len(words) + 1), 2) if j - i < len(words)]
+    pieces = []
+    for word in words:
+        pieces += [word[:size] for size in range(len(word) - 1, 2, -1) if re.search("[aeiouy]", word[:size].lower())]
+        pieces += [word[at:] for at in range(2, len(word) - 2) if re.match("[^aeiouy][aeiouy]", word[at:].lower())]
+    syllables = _syllables(_mnemonics(phrase, identifier))
+    heads = [_spell(itertools.chain(*syllables[:size])) for size in range(1, len(syllables))]
+    tails = [_spell(itertools.chain(*syllables[size:])) for size in range(1, len(syllables))]
+    return [*runs, *pieces, *heads, *tails]
+
+
+def _words_with_parts(target: Segments, spoken: dict[str, Segments]) -> list[str]:
+    """Return words in which the beginning or the end of the phrase is heard ("community", "commuter")."""
+    size = max(3, len(target) // 2)
+    ends = {target[:size], target[-size:]} if len(target) > size else set()
+    found = []
+    for word, sound in spoken.items():
+        windows = {sound[at : at + size] for at in range(len(sound) - size + 1)}
+        if windows & ends:
+            found.append(word)
+    return found[:40]
+
+
+def _reordered(phrase: str, identifier: str) -> list[str]:
+    """Return the phrase's words in other order, or the syllables of a single word."""
+    words = phrase.split()
+    if len(words) > 1:
+        return [" ".join(order) for order in itertools.islice(itertools.permutations(words), 1, 25)]
+    syllables = _syllables(_mnemonics(phrase, identifier))
+    orders = itertools.islice(itertools.permutations(syllables), 1, 25) if 1 < len(syllables) < 7 else ()
+    return [_spell(itertools.chain(*order)) for order in orders]

@@ -1,0 +1,98 @@
+"""Which voices there are on this machine, and which of them a config asks for."""
+
+from collections.abc import Mapping, Sequence
+from typing import TypeVar
+
+from kws.data.synthesis.config import SynthesisConfig
+from kws.data.synthesis.voices import espeak, external
+from kws.data.synthesis.voices.voice import Voice
+from kws.errors import KwsError
+
+Item = TypeVar("Item")
+
+
+def find_voices(config: SynthesisConfig) -> list[Voice]:
+    """Return every voice that the config asks for, espeak-ng's first, in a fixed order.
+
+    Raises:
+        KwsError: a backend that is named is not installed, or an accent or variant does not exist.
+    """
+    wanted = config.backends
+    voices: list[Voice] = []
+    if "auto" in wanted or "espeak" in wanted:
+        voices += _espeak_voices(config)
+    english = config.language.lower().startswith("en")
+    others: dict[str, Sequence[Voice]] = {
+        "flite": external.flite_voices() if english and _asked("flite", wanted) else (),
+        "festival": external.festival_voices() if english and _asked("festival", wanted) else (),
+        "piper": _piper_voices(config) if _asked("piper", wanted) else (),
+        "command": _command_voices(config) if _asked("command", wanted) else (),
+    }
+    for name, found in others.items():
+        if name in wanted and not found:
+            raise KwsError(
+                f"backends names {name!r}, but it has no voice for {config.language!r} here; {_REMEDY[name]}"
+            )
+        voices += found
+    return voices
+
+
+_REMEDY = {
+    "flite": "apt-get install flite, or take it out",
+    "festival": "apt-get install festival festvox-us-slt-hts, or take it out",
+    "piper": "pip install piper-tts and name voice files in piper_models, or take it out",
+    "command": "set command, or take it out",
+}
+
+
+def describe_voices(config: SynthesisConfig | None = None) -> list[str]:
+    """Return a line for each synthesizer and each language, accent or voice it has on this machine."""
+    config = config or SynthesisConfig()
+    lines = []
+    try:
+        variants = espeak.variants()
+        lines.append(f"espeak-ng {espeak.version()}: {len(variants)} variants for each accent: {', '.join(variants)}")
+        lines += [f"  {accent.language:<16} {accent.name}" for accent in espeak.every_accent()]
+    except KwsError as error:
+        lines.append(f"espeak-ng: {error}")
+    found: list[external.ExternalVoice] = [*external.flite_voices(), *external.festival_voices()]
+    found += external.piper_voices(config.piper_models) if config.piper_models else []
+    found += _command_voices(config)
+    for name in ("flite", "festival", "piper", "command"):
+        voices = [voice for voice in found if voice.name == name]
+        lines.append(f"{name}: {len(voices)} voices" if voices else f"{name}: none found ({_REMEDY[name]})")
+        lines += [f"  {voice.voice:<16} {voice.language}" for voice in voices]
+    return lines
+
+
+def _asked(name: str, wanted: Sequence[str]) -> bool:
+    return "auto" in wanted or name in wanted
+
+
+def _espeak_voices(config: SynthesisConfig) -> list[Voice]:
+    accents = espeak.accents(config.language)
+    if config.accents != ("auto",):
+        known = {accent.language: accent for accent in accents}
+        accents = tuple(_chosen(name, known, "accents") for name in config.accents)
+    variants: tuple[str, ...] = ("", *espeak.variants())
+    if config.variants != ("auto",):
+        names = {name or "default": name for name in variants}
+        variants = tuple(_chosen(name, names, "variants") for name in config.variants)
+    return [espeak.EspeakVoice(accent.identifier, accent.language, name) for accent in accents for name in variants]
+
+
+def _chosen(name: str, known: Mapping[str, Item], key: str) -> Item:
+    if name not in known:
+        raise KwsError(f"{key} names {name!r}, which espeak-ng does not have; it has {', '.join(sorted(known))}")
+    return known[name]
+
+
+def _piper_voices(config: SynthesisConfig) -> list[external.ExternalVoice]:
+    base = config.language.lower().split("-")[0]
+    return [voice for voice in external.piper_voices(config.piper_models) if voice.language.split("-")[0] == base]
+
+
+def _command_voices(config: SynthesisConfig) -> list[external.ExternalVoice]:
+    if not config.command:
+        return []
+    return external.command_voices(config.command, config.command_speakers, config.language, config.command_licence)

@@ -1,0 +1,1 @@
+"""The detector: a .kws file, its engine, its decision, samples in and detections out."""

@@ -1,0 +1,1 @@
+"""Clips -> long streams with events, and what detections in them amount to."""

@@ -1,0 +1,77 @@
+"""Noise recordings laid under a stream at a stated signal-to-noise ratio, clip by clip."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kws.audio import SAMPLE_RATE_HZ, read_audio
+from kws.data.sounds.endpoints import levels_db
+from kws.errors import KwsError
+
+ACTIVE_BELOW_PEAK_DB = 30.0
+RAMP_SAMPLES = SAMPLE_RATE_HZ // 20
+"""The noise gain goes from one clip's to the next one's over 50 ms, in the middle of the gap between them."""
+
+
+class NoiseBed:
+    """Draws stretches of noise recordings and scales them to a clip's speech.
+
+    Args:
+        paths: noise recordings; each is decoded once.
+        snr_db: power of the clip's active speech over the power of the whole noise recording.
+    """
+
+    def __init__(self, paths: Sequence[str], snr_db: float) -> None:
+        if not paths:
+            raise KwsError("no clip labelled 'noise' in this split of the manifest; add one or evaluate without noise")
+        self.paths = tuple(paths)
+        self.snr_db = snr_db
+        self._decoded: dict[str, NDArray[np.float32]] = {}
+
+    def under(
+        self, clips: Sequence[NDArray[np.int16]], bounds: Sequence[int], rng: np.random.Generator
+    ) -> NDArray[np.float32]:
+        """Return the noise for a whole stream, float32 [bounds[-1]] in int16 units.
+
+        Clip i (int16 [n]) sets the gain from sample bounds[i] to bounds[i + 1]; len(bounds) == len(clips) + 1.
+        """
+        bed = np.zeros(bounds[-1], np.float32)
+        for clip, first, after in zip(clips, bounds[:-1], bounds[1:], strict=True):
+            lead = min(RAMP_SAMPLES, first)
+            piece = self._draw(after - first + lead, rng)
+            gain = self._gain(active_power(clip), piece[1])
+            stretch = piece[0] * np.float32(gain)
+            if lead:  # equal-power cross-fade into the noise before it
+                rise = np.sin(np.linspace(0.0, np.pi / 2, lead, dtype=np.float32))
+                bed[first - lead : first] *= rise[::-1]
+                stretch[:lead] *= rise
+            bed[first - lead : after] += stretch
+        return bed
+
+    def _gain(self, speech_power: float, noise_power: float) -> float:
+        if noise_power == 0.0:
+            return 0.0
+        return float(np.sqrt(speech_power / noise_power / 10.0 ** (self.snr_db / 10.0)))
+
+    def _draw(self, samples: int, rng: np.random.Generator) -> tuple[NDArray[np.float32], float]:
+        """Return a random stretch [samples] of a random recording (looped where it is shorter) and its power."""
+        path = self.paths[int(rng.integers(len(self.paths)))]
+        if path not in self._decoded:
+            self._decoded[path] = read_audio(path).astype(np.float32)
+        noise = self._decoded[path]
+        first = int(rng.integers(len(noise)))
+        power = float(np.mean(np.square(noise, dtype=np.float64)))
+        return np.resize(np.roll(noise, -first), samples), power
+
+
+def active_power(samples: NDArray[np.int16] | NDArray[np.float32]) -> float:
+    """Mean power (int16 units squared) of the 20 ms frames at most 30 dB below the loudest: pauses do not count.
+
+    >>> tone = np.sin(np.arange(16000)) * 1000
+    >>> round(10 * np.log10(active_power(np.concatenate([tone, np.zeros(160000)]).astype(np.int16))))
+    57
+    """
+    levels = levels_db(samples, pre_emphasis=0.0)
+    active = levels[levels >= levels.max() - ACTIVE_BELOW_PEAK_DB]
+    return float(np.mean(10.0 ** (active / 10.0)))

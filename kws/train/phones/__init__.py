@@ -1,0 +1,1 @@
+"""What training learns of phones: recognizer, alignment, pieces."""

@@ -1,0 +1,1 @@
+"""Whole ways of working: train a recipe, quickstart."""
