@@ -34,13 +34,13 @@ check: $(VENV)/.dev
 	$(BIN)/mypy
 
 random-graphs: $(VENV)/.dev
-	KWS_RANDOM_GRAPHS=$(GRAPHS) $(BIN)/python -m pytest -n 2 tests/graph/test_engines_agree.py tests/simulate/test_graph.py \
-	  tests/export/test_tflite.py tests/export/test_onnx_writer.py -k "random_graphs_give or without_dsp or any_small_graph or any_chunks"
+	KWS_RANDOM_GRAPHS=$(GRAPHS) $(BIN)/python -m pytest -n 2 tests/graph/test_engines_agree.py tests/firmware_export/simulate/test_graph.py \
+	  tests/firmware_export/tflite/test_tflite.py tests/firmware_export/onnx/test_onnx_writer.py -k "random_graphs_give or without_dsp or any_small_graph or any_chunks"
 
 # With CC=clang (LLVM's, with its compiler-rt) libFuzzer drives, else tests/fuzz/driver.c.
 fuzz: $(VENV)/.dev
 	KWS_FUZZ_SECONDS=$(SECONDS) KWS_FUZZ_EXAMPLES=$$((20 * $(SECONDS))) \
-	  $(BIN)/python -m pytest tests/export/test_c_fuzz.py tests/test_model_file_damage.py
+	  $(BIN)/python -m pytest tests/firmware_export/c/test_c_fuzz.py tests/detector/test_model_file_damage.py
 
 format: $(VENV)/.dev
 	$(BIN)/ruff check --fix .

@@ -17,7 +17,7 @@ from kws.detector.model_file import KwsModel
 from kws.errors import KwsError
 from kws.graph.cost import cost
 
-GOLDEN = Path(__file__).parents[1] / "golden" / "computer.kws"
+GOLDEN = Path(__file__).parents[2] / "golden" / "computer.kws"
 
 
 @pytest.fixture(scope="module")

@@ -20,7 +20,7 @@ from kws.detector.model_file import KwsModel
 from kws.frontend.config import FrontendConfig
 from kws.graph.ir import Conv2D, DepthwiseConv2D, QuantGraph
 
-FUZZ = Path(__file__).parents[1] / "fuzz"
+FUZZ = Path(__file__).parents[2] / "fuzz"
 SANITIZE = ("-g", "-O1", "-std=c99", "-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-D_DEFAULT_SOURCE")
 SECONDS = int(os.environ.get("KWS_FUZZ_SECONDS", "0"))
 RUNS = {"feed": 60, "loader": 4000}

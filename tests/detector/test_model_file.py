@@ -94,7 +94,7 @@ def test_a_model_for_several_phrases_comes_back(small_graph: MakeGraph) -> None:
 
 def test_a_file_of_version_1_is_read_as_one_phrase() -> None:
     """It was written before there were several phrases; what it detects may not change."""
-    path = Path(__file__).parent / "golden" / "computer.kws"
+    path = Path(__file__).parents[1] / "golden" / "computer.kws"
     header = model_file._metadata(path.read_bytes(), "computer.kws")
     assert header["version"] == 1
     loaded = model_file.load(path)
@@ -107,7 +107,7 @@ def test_a_file_of_version_1_is_read_as_one_phrase() -> None:
 
 
 def test_a_file_of_version_1_with_a_wrong_threshold_is_refused() -> None:
-    content = (Path(__file__).parent / "golden" / "computer.kws").read_bytes()
+    content = (Path(__file__).parents[1] / "golden" / "computer.kws").read_bytes()
     assert "do not fit together" in refused(resealed(content, lambda metadata: metadata.update(threshold=None)))
 
 

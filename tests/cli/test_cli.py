@@ -19,7 +19,7 @@ from kws.audio import write_audio
 from kws.detector.model_file import KwsModel, load, save
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
