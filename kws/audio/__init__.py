@@ -22,6 +22,9 @@ from kws.audio.containers import missing_bytes
 from kws.errors import KwsError
 from kws.system.files import replace_file
 
+Samples = NDArray[np.int16]
+"""Sound: int16 [n], mono; at 16 kHz where nothing else is said."""
+
 SAMPLE_RATE_HZ = 16000
 """The one rate that everything behind this module works at."""
 

@@ -4,13 +4,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from kws.data.corpus import Corpus
+from kws.data.phrases import positive_labels
 from kws.errors import KwsError
 from kws.evaluate import scoring
 from kws.evaluate.curve import Curve, measure
 from kws.evaluate.headline import by_label, headline
 from kws.evaluate.results import HEADLINE_NEGATIVES
 from kws.evaluate.scoring import Subject
-from kws.streams.layout import Plan, plans, positive_labels
+from kws.streams.layout import Plan, plans
 
 
 @dataclass(frozen=True)

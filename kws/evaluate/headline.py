@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
+from kws.data.phrases import positive_labels
 from kws.evaluate.results import HEADLINE_NEGATIVES
-from kws.streams.layout import positive_labels
 from kws.streams.metrics import Trace
 
 Groups = dict[str, list[Trace]]

@@ -9,6 +9,7 @@ import numpy as np
 from kws.data import corpus as corpora
 from kws.data.corpus import Corpus
 from kws.data.manifest import slug
+from kws.data.phrases import positive_labels
 from kws.detector.decision import SCORE_ONE, OperatingPoint
 from kws.detector.model_file import KwsModel
 from kws.errors import KwsError
@@ -22,7 +23,7 @@ from kws.evaluate.results import (
     positive_result,
 )
 from kws.streams import metrics
-from kws.streams.layout import plans, positive_labels
+from kws.streams.layout import plans
 from kws.streams.metrics import Trace
 
 TARGETS_PER_HOUR = (0.1, 0.5, 1.0, 2.0)

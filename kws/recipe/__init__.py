@@ -17,9 +17,9 @@ from kws import config
 from kws.config import check_range
 from kws.data.augment import AugmentConfig
 from kws.data.examples.draw import ExampleConfig
-from kws.data.examples.pool import find, phrase_words
 from kws.data.manifest import slug
 from kws.data.phones.config import PhonesConfig
+from kws.data.phrases import find, phrase_words
 from kws.data.synthesis.config import SynthesisConfig
 from kws.detector.decision import MAX_LABELS, DetectorConfig
 from kws.errors import KwsError

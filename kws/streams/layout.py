@@ -15,10 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kws.audio import SAMPLE_RATE_HZ, read_audio
-from kws.data.manifest import RESERVED, Clip, slug
-from kws.data.sounds import endpoints
+from kws.data.manifest import RESERVED, Clip
+from kws.data.phrases import contains, positive_labels, said, word_times
 from kws.data.transcripts import Transcripts
-from kws.errors import KwsError
 from kws.streams.noise import NoiseBed
 from kws.streams.room import Rooms
 
@@ -104,11 +103,6 @@ class Plan:
         return sum(clip.duration_s for clip in self.clips)
 
 
-def positive_labels(phrase: str) -> tuple[str, str]:
-    """Return the labels that hold the phrase: alone, and inside a sentence."""
-    return slug(phrase), "sentence:" + slug(phrase)
-
-
 def plans(
     clips: Iterable[Clip],
     split: str,
@@ -178,20 +172,6 @@ def _kind(label: str, phrase: str) -> Kind | None:
 
 def _gap_s(kind: Kind) -> float:
     return LEAD_IN_S + TAIL_S if kind == "positive" else NEGATIVE_GAP_S
-
-
-def contains(text: str, phrase: str) -> bool:
-    """Whether the phrase's words stand in ``text`` one after the other.
-
-    >>> contains("hey_computer", "computer"), contains("computers", "computer")
-    (True, False)
-    """
-    return f" {_plain(phrase)} " in f" {_plain(text)} "
-
-
-def _plain(text: str) -> str:
-    """Return the words as ``slug`` writes them, a space between two; any text will do."""
-    return " ".join(slug(f"x {text}").split("_")[1:])
 
 
 def build(plan: Plan, transcripts: Transcripts | None = None) -> Stream:
@@ -269,33 +249,3 @@ def layout_for(plan: Plan, layout: Layout, phrase: str, transcripts: Transcripts
         for since_s, until_s in said(clip, phrase, span.end_s - span.start_s, transcripts)
     )
     return replace(layout, events=(), ignored=ignored)
-
-
-def word_times(clip: Clip, samples: NDArray[np.int16], phrase: str) -> tuple[float, float, bool]:
-    """Return the phrase's start and end in its clip in seconds, and whether they are estimates.
-
-    In this order: the manifest's keyword times; its word times; for the phrase alone, ``endpoints.estimate``.
-
-    Raises:
-        KwsError: the phrase stands in a sentence and the manifest does not say where.
-    """
-    if clip.kw_start_s is not None and clip.kw_end_s is not None:
-        return clip.kw_start_s, clip.kw_end_s, False
-    for first in range(len(clip.words)):
-        for after in range(first + 1, len(clip.words) + 1):
-            if _plain(" ".join(word.text for word in clip.words[first:after])) == _plain(phrase):
-                return clip.words[first].start_s, clip.words[after - 1].end_s, False
-    if clip.label != slug(phrase):
-        raise KwsError(
-            f"{clip.path}: holds {phrase!r} inside a sentence, but the manifest gives no kw_start_s and kw_end_s; "
-            "add them or remove the clip"
-        )
-    return *endpoints.estimate(samples), True
-
-
-def said(clip: Clip, phrase: str, length_s: float, transcripts: Transcripts) -> list[tuple[float, float]]:
-    """Return the stretches of a negative clip in which, by its transcript, the phrase itself is said: seconds in it."""
-    utterances = transcripts.get(clip.path, ())
-    if not utterances:
-        return [(0.0, length_s)] if contains(clip.text, phrase) else []
-    return [(one.start_s, min(one.end_s, length_s)) for one in utterances if contains(one.transcript, phrase)]

@@ -13,13 +13,13 @@ from kws.config import to_data
 from kws.data import manifest, transcripts
 from kws.data.examples.pool import ClipPool, read_pool
 from kws.data.manifest import Clip
+from kws.data.phrases import contains, positive_labels
 from kws.data.shards.batches import shard_paths
 from kws.data.shards.write import read_index
 from kws.detector.model_file import Source
 from kws.errors import KwsError
 from kws.recipe import DataConfig, QuantizeConfig, Recipe
 from kws.recipe.train import TrainConfig
-from kws.streams.layout import contains, positive_labels
 from kws.train.held_out import Domain
 
 

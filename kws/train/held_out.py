@@ -17,12 +17,13 @@ from torch import Tensor
 
 from kws.audio import SAMPLE_RATE_HZ
 from kws.data.manifest import SPEECH, Clip
+from kws.data.phrases import positive_labels, said
 from kws.data.sounds.noise import GENERATORS
 from kws.data.transcripts import Transcripts
 from kws.errors import KwsError
 from kws.frontend import FrontendConfig, compute
 from kws.recipe.train import TrainConfig
-from kws.streams.layout import Layout, Plan, Stream, build, plans, positive_labels, said
+from kws.streams.layout import Layout, Plan, Stream, build, plans
 from kws.streams.noise import active_power
 from kws.system.progress import bar
 

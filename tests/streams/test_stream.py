@@ -9,9 +9,10 @@ from numpy.typing import NDArray
 
 from kws.audio import write_audio
 from kws.data.manifest import Clip, Word
+from kws.data.phrases import contains, word_times
 from kws.data.transcripts import Utterance
 from kws.errors import KwsError
-from kws.streams.layout import LEAD_IN_S, NEGATIVE_GAP_S, TAIL_S, Plan, build, contains, plans, word_times
+from kws.streams.layout import LEAD_IN_S, NEGATIVE_GAP_S, TAIL_S, Plan, build, plans
 from kws.streams.noise import NoiseBed, active_power
 
 RATE = 16000

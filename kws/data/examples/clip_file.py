@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kws.audio import read_audio
-from kws.data.examples.pool import ClipPool, Item, Samples
+from kws.audio import Samples, read_audio
+from kws.data.examples.pool import ClipPool, Item
 from kws.errors import KwsError
 from kws.system import progress
 from kws.system.files import replacing, unwritable

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from kws.audio import Samples
 from kws.data.augment import (
     Augmentation,
     AugmentConfig,
@@ -20,7 +21,7 @@ from kws.data.augment import (
     draw,
     draw_voice,
 )
-from kws.data.examples.pool import SAMPLE_RATE_HZ, UNKNOWN_PHONE, ClipPool, Item, Samples, Sounds
+from kws.data.examples.pool import SAMPLE_RATE_HZ, UNKNOWN_PHONE, ClipPool, Item, Sounds
 from kws.data.manifest import Word
 from kws.data.sounds import simulated_rooms
 from kws.data.sounds.rooms import RecordedRooms

@@ -10,32 +10,18 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from kws.audio import read_audio
+from kws.audio import Samples, read_audio
 from kws.data import manifest
 from kws.data.manifest import Clip, Word
-from kws.data.sounds import endpoints
-from kws.data.synthesis.voices.voice import speakable, split_words
+from kws.data.phrases import find, locate, phrase_words, split_words
 from kws.errors import KwsError
 
-Samples = NDArray[np.int16]
 NOISES = ("noise", "music")
 ROOM = "rir"
 NO_EXAMPLES = ("array",)
 SAMPLE_RATE_HZ = 16000
 UNKNOWN_PHONE = -1
 """The label of a frame in which nobody knows which phone is said."""
-
-
-def phrase_words(phrase: str) -> tuple[str, ...]:
-    """Return the phrase's words as they are compared and labelled: lower case, without punctuation around them.
-
-    >>> phrase_words("Hey, Marvin!")
-    ('hey', 'marvin')
-    """
-    words = tuple(word.casefold() for word in split_words(speakable(phrase)))
-    if not words:
-        raise KwsError(f"phrase {phrase!r}: it has no letter and no digit; give a phrase that can be spoken")
-    return words
 
 
 @dataclass(frozen=True)
@@ -226,32 +212,3 @@ def kind(clip: Clip, label: str, words: Sequence[str]) -> str:
     if find(spoken, words) is not None or find(named, label.split("_")) is not None:
         return ""
     return "near" if clip.label == manifest.NEAR_PHRASE else "speech"
-
-
-def find(spoken: Sequence[str], words: Sequence[str]) -> int | None:
-    """Return where ``words`` stand one after the other in ``spoken``, or None.
-
-    >>> find(["oh", "hey", "marvin"], ["hey", "marvin"])
-    1
-    """
-    for begin in range(len(spoken) - len(words) + 1):
-        if list(spoken[begin : begin + len(words)]) == list(words):
-            return begin
-    return None
-
-
-def locate(clip: Clip, words: Sequence[str], samples: Samples) -> tuple[Word, ...]:
-    """Return the phrase's words with their times in a positive clip.
-
-    The best that is known: the clip's word times; else its keyword times; else what energy tells (``endpoints``). A
-    span without word times is shared out by the words' letters.
-    """
-    begin = find([word.text.casefold() for word in clip.words], words)
-    if begin is not None:
-        return clip.words[begin : begin + len(words)]
-    if clip.kw_start_s is not None and clip.kw_end_s is not None:
-        start_s, end_s = clip.kw_start_s, clip.kw_end_s
-    else:
-        start_s, end_s = endpoints.estimate(samples)
-    edges = start_s + (end_s - start_s) * np.cumsum([0, *map(len, words)]) / sum(map(len, words))
-    return tuple(Word(word, float(edges[i]), float(edges[i + 1])) for i, word in enumerate(words))

@@ -20,10 +20,11 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
+from kws.audio import Samples
 from kws.config import to_data
 from kws.data.examples.batches import Drawn, DrawnBatches
 from kws.data.examples.clip_file import shared
-from kws.data.examples.pool import Item, Samples, SoundStore
+from kws.data.examples.pool import Item, SoundStore
 from kws.data.manifest import Clip
 from kws.errors import KwsError
 from kws.system import progress

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from kws.data.manifest import NEAR_PHRASE, SPEECH, SPLITS, slug
+from kws.data.phrases import split_words
 from kws.data.synthesis.config import SynthesisConfig
 from kws.data.synthesis.text import negatives, sentences
 from kws.data.synthesis.voices import espeak
 from kws.data.synthesis.voices.speakers import MAIN_ACCENTS, partition
-from kws.data.synthesis.voices.voice import EMPHASES, Style, Voice, has_phonemes, split_words
+from kws.data.synthesis.voices.voice import EMPHASES, Style, Voice, has_phonemes
 from kws.errors import KwsError
 
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from kws.audio import read_audio
 from kws.config import to_data
 from kws.data import manifest
-from kws.data.examples.pool import UNKNOWN_PHONE, find, phrase_words
+from kws.data.examples.pool import UNKNOWN_PHONE
 from kws.data.manifest import Clip
 from kws.data.phones import corpus
 from kws.data.phones.inventory import Inventory, find_inventory
@@ -26,8 +26,8 @@ from kws.data.phones.near import Target, with_pauses
 from kws.data.phones.pieces import Pieces
 from kws.data.phones.speech import FRAME_HOPS, AlignedSpeech, Utterance
 from kws.data.phones.synthetic import accents_and_variants, say_with_phones
+from kws.data.phrases import find, phrase_words, split_words
 from kws.data.synthesis.voices import espeak
-from kws.data.synthesis.voices.voice import split_words
 from kws.data.transcripts import Transcripts
 from kws.errors import KwsError
 from kws.frontend import FrontendConfig, compute

@@ -18,9 +18,10 @@ from kws.data.augment import AugmentConfig
 from kws.data.dataset import Dataset, Prefetch
 from kws.data.examples.clip_file import shared
 from kws.data.examples.draw import KINDS, ExampleConfig, draw_example
-from kws.data.examples.pool import ClipPool, Item, kind, locate, phrase_words, read_pool
+from kws.data.examples.pool import ClipPool, Item, kind, read_pool
 from kws.data.examples.prefetch import Backend
 from kws.data.manifest import Clip, Word
+from kws.data.phrases import locate, phrase_words
 from kws.errors import KwsError
 from kws.frontend import FrontendConfig, compute
 

@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 from kws.audio import write_audio
 from kws.data.augment import AugmentConfig
 from kws.data.examples.draw import ExampleConfig, draw_example
-from kws.data.examples.pool import kind_of_several, phrase_words, read_pool
+from kws.data.examples.pool import kind_of_several, read_pool
 from kws.data.manifest import Clip, Word
+from kws.data.phrases import phrase_words
 from kws.data.synthesis import plan as plans
 from kws.data.synthesis.config import SynthesisConfig
 from kws.data.synthesis.corpus import synthesize

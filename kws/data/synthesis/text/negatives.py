@@ -13,10 +13,10 @@ from functools import lru_cache
 
 import numpy as np
 
+from kws.data.phrases import speakable
 from kws.data.synthesis.text import phonetics, sentences
 from kws.data.synthesis.text.phonetics import VOWELS, Segments
 from kws.data.synthesis.voices import espeak
-from kws.data.synthesis.voices.voice import speakable
 from kws.errors import KwsError
 
 MAX_LETTERS = 64

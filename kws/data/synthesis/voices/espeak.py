@@ -10,9 +10,10 @@ import soxr
 from numpy.typing import NDArray
 
 from kws.data.manifest import Word
+from kws.data.phrases import split_words
 from kws.data.synthesis.voices import espeak_library as library
 from kws.data.synthesis.voices.timing import FRAME_S, frame_energies, loud_span, proportional
-from kws.data.synthesis.voices.voice import SAMPLE_RATE_HZ, Style, Utterance, has_phonemes, punctuated, split_words
+from kws.data.synthesis.voices.voice import SAMPLE_RATE_HZ, Style, Utterance, has_phonemes, punctuated
 from kws.errors import KwsError
 
 LICENCE = "synthetic speech, no terms of its own (engine espeak-ng: GPL-3.0-or-later)"

@@ -20,9 +20,10 @@ from numpy.typing import NDArray
 
 from kws.audio import read_audio
 from kws.data.manifest import Word
+from kws.data.phrases import split_words
 from kws.data.synthesis.voices import espeak
 from kws.data.synthesis.voices.timing import frame_energies, loud_span, proportional
-from kws.data.synthesis.voices.voice import SAMPLE_RATE_HZ, Style, Utterance, punctuated, split_words
+from kws.data.synthesis.voices.voice import SAMPLE_RATE_HZ, Style, Utterance, punctuated
 from kws.errors import KwsError
 
 TIMEOUT_S = 120.0

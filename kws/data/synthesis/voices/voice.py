@@ -1,7 +1,5 @@
 """What every speech synthesizer gives: a voice that says a text in a style, with the time of every word."""
 
-import re
-import unicodedata
 from dataclasses import dataclass
 from typing import Literal, Protocol, runtime_checkable
 
@@ -75,33 +73,3 @@ def has_phonemes(text: str) -> bool:
 def punctuated(text: str, emphasis: Emphasis) -> str:
     """Return the text with the sign at its end that asks for this intonation."""
     return text.rstrip(".,!?") + {"exclaim": "!", "question": "?", "pause": ","}.get(emphasis, ".")
-
-
-def split_words(text: str) -> list[str]:
-    """Return the words of a text without the punctuation around them; phonemes stay one word.
-
-    >>> split_words("Computer, don't wait!"), split_words("oh [[k@m|p@]], stop")
-    (['Computer', "don't", 'wait'], ['oh', '[[k@m|p@]]', 'stop'])
-    """
-    words = (_bare(token) for token in text.split())
-    return [word for word in words if word]
-
-
-def _bare(token: str) -> str:
-    if token.startswith("[["):
-        return token[: token.find("]]") + 2]
-    return re.sub(r"^[\W_]+|[\W_]+$", "", token)
-
-
-def speakable(text: str) -> str:
-    """Return the text with only what is spoken as written: letters, digits, apostrophes and hyphens in words.
-
-    Emoji, brackets and other signs, which a synthesizer would read out by name, become spaces.
-
-    >>> speakable("  Hey,  \U0001f916 Marvin!! (please)"), speakable("!!!")
-    ('Hey Marvin please', '')
-    """
-    plain = unicodedata.normalize("NFC", text).replace("’", "'")
-    kept = (sign if unicodedata.category(sign)[0] in "LMN" or sign in "'-" else " " for sign in plain)
-    words = (word.strip("'-") for word in "".join(kept).split())
-    return " ".join(word for word in words if word)
