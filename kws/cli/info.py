@@ -1,107 +1,35 @@
-"""What ``kws info`` says: the model's facts, what it learned from, and which arithmetic would run it here."""
+"""``kws info`` and ``kws models``: what a detector is, and which networks there are."""
 
-from typing import Any
+from pathlib import Path
 
-from rich.box import SIMPLE
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
+import click
 
-from kws import runtime
-from kws.data import licences
-from kws.detector import model_file
-from kws.detector.decision import SCORE_ONE
-from kws.detector.model_file import KwsModel
-
-_OF = {"micro": "ESPHome's, "}
-"""Whose frontend it is, where it is not the project's own."""
+from kws.cli.options import FILE, JSON, print_json
 
 
-def describe(model: KwsModel) -> dict[str, Any]:
-    """Return the model's summary and what kws makes of it here and now.
+@click.command()
+@click.argument("model", type=FILE)
+@JSON
+def info(model: Path, as_json: bool) -> None:
+    """Say what MODEL.kws is: phrase, size, work, operating points, what it learned from."""
+    from kws.detector.model_file import load
+    from kws.workflow.info import describe, text
 
-    Under "runtime", whether the compiled C99 or numpy is in use and why. Under "commercial_use", what the licences of
-    the ledger together say (``kws.data.licences``), and in each row of the ledger what its own says.
-    """
-    reason = runtime.reason()
-    in_use = {"in_use": "numpy" if reason else "compiled C99", "reason": reason}
-    summary = model_file.summary(model)
-    ledger = [{**row, "commercial_use": licences.terms(row["licence"]).text()} for row in summary["licences"]]
-    together = licences.commercial_use(row["licence"] for row in ledger)
-    return {**summary, "licences": ledger, "commercial_use": together.to_data(), "runtime": in_use}
-
-
-def text(data: dict[str, Any]) -> str:
-    """Return ``describe``'s data for a person to read."""
-    console = Console(width=110, highlight=False)
-    with console.capture() as capture:
-        console.print(_facts(data))
-        console.print(_operating_points(data))
-        console.print(_ledger(data))
-        console.print(Text(data["commercial_use"]["text"]), soft_wrap=True)
-    return "\n".join(line.rstrip() for line in capture.get().splitlines() if line.strip())
+    data = describe(load(model))
+    if as_json:
+        print_json(data)
+    else:
+        click.echo(text(data))
 
 
-def _facts(data: dict[str, Any]) -> Table:
-    frontend, detector, in_use = data["frontend"], data["detector"], data["runtime"]
-    table = Table(box=None, show_header=False)
-    rows = [
-        ("phrases" if len(data["phrases"]) > 1 else "phrase", _phrases(data)),
-        (
-            "frontend",
-            f"{_OF.get(frontend.get('kind'), '')}{frontend['bands']} bands {frontend['low_hz']:g}-"
-            f"{frontend['high_hz']:g} Hz, window {frontend['window_ms']} ms, hop {frontend['hop_ms']} ms, "
-            f"{frontend['sample_rate_hz']} Hz",
-        ),
-        (
-            "decision",
-            f"smoothing {detector['smooth_frames']} steps, maximum over {detector['max_frames']}, refractory "
-            f"{detector['refractory_ms']} ms",
-        ),
-        ("parameters", f"{data['parameters']:,}"),
-        ("work", f"{data['macs_per_second'] / 1e6:.2f} M multiply-accumulates per second of audio"),
-        ("memory", f"{data['weight_bytes']:,} bytes of weights, {data['state_bytes']:,} bytes of state"),
-        ("latency", f"{data['latency_frames']} frames ({data['latency_ms']} ms) of declared look-ahead"),
-        ("recipe hash", data["recipe_hash"]),
-        ("running here", in_use["in_use"] + (f" ({in_use['reason']})" if in_use["reason"] else "")),
-    ]
-    for row in rows:
-        table.add_row(*row)
-    return table
+@click.command()
+@JSON
+def models(as_json: bool) -> None:
+    """List the model families with their parameters, work, receptive field, latency and state."""
+    from kws.models.table import describe, text
 
-
-def _phrases(data: dict[str, Any]) -> str:
-    """Return each phrase with the threshold it fires at and the labels that it is heard by."""
-    labels, lines = data["labels"], []
-    for phrase, threshold, keywords in zip(
-        data["phrases"], data["thresholds"], data["detector"]["keywords"], strict=True
-    ):
-        heard_by = ", ".join(labels[index] for index in keywords)
-        lines.append(f"{phrase!r}, threshold {threshold / SCORE_ONE:.3f}, labels {heard_by}")
-    return "\n".join([*lines, f"everything else: {labels[0]}"])
-
-
-def _operating_points(data: dict[str, Any]) -> Table:
-    table = Table(box=SIMPLE, title="Operating points", title_justify="left")
-    for heading in ("phrase", "threshold", "FA/h", "FRR", "measured on"):
-        table.add_column(heading)
-    for point in data["operating_points"]:
-        table.add_row(
-            point["phrase"],
-            f"{point['threshold'] / SCORE_ONE:.3f}",
-            f"{point['false_accepts_per_hour']:.2f}",
-            f"{100 * point['false_reject_rate']:.1f} %",
-            point["measured_on"],
-        )
-    return table
-
-
-def _ledger(data: dict[str, Any]) -> Table:
-    table = Table(box=SIMPLE, title="Learned from", title_justify="left")
-    for heading in ("source", "licence", "clips", "hours", "commercial use"):
-        table.add_column(heading)
-    for source in data["licences"]:
-        # Text: square brackets in a name are no markup.
-        cells = (source["name"], source["licence"], f"{source['clips']:,}", f"{source['hours']:.2f}")
-        table.add_row(*map(Text, (*cells, source["commercial_use"])))
-    return table
+    rows = describe()
+    if as_json:
+        print_json(rows)
+    else:
+        click.echo(text(rows))

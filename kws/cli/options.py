@@ -1,6 +1,8 @@
-"""Options that several commands of ``kws`` have, and the kinds of values that they take."""
+"""Options that several commands of ``kws`` have, the kinds of values that they take, and how commands answer."""
 
+import json
 import math
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -48,3 +50,13 @@ PROCESSES = click.option(
     type=click.IntRange(1, 1024),
     help="How many processes work; what they make does not depend on it.  [default: one for each processor]",
 )
+
+
+def complain(sentence: str) -> None:
+    """Say on standard error what is wrong."""
+    print("kws: " + sentence, file=sys.stderr)
+
+
+def print_json(data: Any) -> None:
+    """Print what a program reads, at once."""
+    print(json.dumps(data), flush=True)

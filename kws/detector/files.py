@@ -1,7 +1,6 @@
 """Detections in sound files: what ``kws detect`` prints, through the same pipeline as the microphone."""
 
-import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -70,44 +69,3 @@ def trailing_samples(model: KwsModel) -> int:
 def thresholds_q15(model: KwsModel, threshold: float | None) -> tuple[int, ...]:
     """Return each phrase's threshold in Q15: the user's (0..1) for all, or the model's own."""
     return model.thresholds if threshold is None else (round(threshold * SCORE_ONE),) * len(model.thresholds)
-
-
-def text_line(path: Path | str, detection: Detection, model: KwsModel, threshold: float | None = None) -> str:
-    """Return the detection as a line for people: file, time, phrase, score and the threshold that it reached."""
-    return (
-        f"{path}: {detection.time_s:8.2f} s  {detection.phrase}  score {detection.score:.3f}  "
-        f"(threshold {_limit(model, detection.phrase, threshold):.3f})"
-    )
-
-
-def nothing_line(
-    path: Path | str, highest_scores: Sequence[float], model: KwsModel, threshold: float | None = None
-) -> str:
-    """Return what is said of a file without a detection: how close it came, so that silence is no riddle.
-
-    Of several phrases the one that came closest to its threshold is told.
-    """
-    phrases = model.detector.phrases
-    margins = [score - _limit(model, phrase, threshold) for phrase, score in zip(phrases, highest_scores, strict=True)]
-    closest = margins.index(max(margins))
-    phrase, score = phrases[closest], highest_scores[closest]
-    scores = f"highest score {score:.3f}, threshold {_limit(model, phrase, threshold):.3f}"
-    if len(phrases) == 1:
-        return f"{path}: {phrase!r} was not heard  ({scores})"
-    return f"{path}: none of {len(phrases)} phrases was heard  (closest: {phrase!r}, {scores})"
-
-
-def json_line(path: Path | str, detection: Detection, model: KwsModel, threshold: float | None = None) -> str:
-    """Return the detection as one JSON object: file, phrase, time_s, score and threshold (0..1)."""
-    data = {
-        "file": str(path),
-        "phrase": detection.phrase,
-        "time_s": round(detection.time_s, 4),
-        "score": round(detection.score, 6),
-        "threshold": round(_limit(model, detection.phrase, threshold), 6),
-    }
-    return json.dumps(data)  # ASCII: a file's name need not be UTF-8
-
-
-def _limit(model: KwsModel, phrase: str, threshold: float | None) -> float:
-    return thresholds_q15(model, threshold)[model.detector.phrases.index(phrase)] / SCORE_ONE

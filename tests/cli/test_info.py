@@ -2,10 +2,10 @@
 
 from dataclasses import replace
 
-from kws.cli.info import describe, text
 from kws.data.synthesis.voices import espeak
 from kws.detector.decision import OperatingPoint
 from kws.detector.model_file import KwsModel, Source
+from kws.workflow.info import describe, text
 
 
 def test_every_phrase_is_told_with_its_threshold_and_labels(two_tone_model: KwsModel) -> None:

@@ -7,15 +7,8 @@ import soundfile
 from numpy.typing import NDArray
 
 from kws.audio import write_audio
-from kws.detector.files import (
-    detect_blocks,
-    detect_file,
-    json_line,
-    nothing_line,
-    text_line,
-    thresholds_q15,
-    trailing_samples,
-)
+from kws.cli.listen import json_line, nothing_line, text_line
+from kws.detector.files import detect_blocks, detect_file, thresholds_q15, trailing_samples
 from kws.detector.model_file import KwsModel
 from kws.detector.pipeline import Pipeline
 from kws.errors import KwsError

@@ -22,7 +22,7 @@ from kws.recipe import DetectorSettings, Recipe, load_recipe
 from kws.recipe.overrides import Overrides
 from kws.train.clips import read_domains
 from kws.train.run import build_model, train
-from kws.workflow.quickstart import train_recipe
+from kws.workflow.train import train_recipe
 
 MakeClips = Callable[..., Path]
 RECIPES = sorted((Path(__file__).parents[2] / "recipes").glob("*.toml"))

@@ -1,0 +1,47 @@
+"""``kws export``: what a device runs, proved before it is put in place."""
+
+from pathlib import Path
+
+import click
+
+from kws.cli.options import FILE, JSON, Finite, print_json
+
+
+@click.command()
+@click.argument("model", type=FILE)
+@click.option(
+    "--to",
+    "target",
+    type=click.Choice(["tflite", "onnx", "c", "esphome", "all"]),
+    default="all",
+    show_default=True,
+    help="What to write; c is a directory of C99 that tests itself, esphome a model for micro_wake_word.",
+)
+@click.option("--out", type=FILE, help="Directory for what is written.  [default: beside the model]")
+@click.option(
+    "--verify-seconds",
+    type=Finite(1, 3600),
+    default=60.0,
+    show_default=True,
+    help="Audio that every engine must agree on, frame by frame.",
+)
+@click.option("--author", default="kws", show_default=True, help="For ESPHome's manifest.")
+@click.option("--website", default="", help="For ESPHome's manifest.")
+@JSON
+def export(
+    model: Path, target: str, out: Path | None, verify_seconds: float, author: str, website: str, as_json: bool
+) -> None:
+    """Write what a device runs, and prove it equal to the graph on every engine there is."""
+    from firmware_export.esphome.pair import About
+    from firmware_export.write import export as run
+    from kws.detector.model_file import load
+
+    try:
+        about = About(author, website)
+    except ValueError as error:
+        raise click.UsageError(f"--{error}") from error
+    report = run(load(model), model.stem, target, out or model.parent, verify_seconds, about)
+    if as_json:
+        print_json(report.to_data())
+    else:
+        click.echo(report.text())
