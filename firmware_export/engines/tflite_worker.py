@@ -1,7 +1,7 @@
 """tflite-runtime 2.14 as an engine: what LiteRT was called until 2024, on many a Raspberry Pi.
 
 It needs numpy below 2 and Python 3.11 at most, so it lives in an environment of its own, and runs there as a program
-(``tflite_runtime_main``) that is fed through a pipe.
+(``tflite_worker_main``) that is fed through a pipe.
 """
 
 import json
@@ -23,7 +23,7 @@ VARIABLE = "KWS_TFLITE_RUNTIME"
 """The environment variable with the path of a Python that has tflite-runtime."""
 
 _BESIDE = Path(__file__).parents[2] / ".venv-tflite" / "bin" / "python"
-_MAIN = Path(__file__).parent / "tflite_runtime_main.py"
+_MAIN = Path(__file__).parent / "tflite_worker_main.py"
 
 
 def interpreter() -> Path | None:
