@@ -24,7 +24,7 @@ SAMPLE_RATE_HZ = 16000
 
 
 @dataclass(frozen=True, eq=False)
-class Said:
+class PlannedClip:
     """A clip to be: its pieces, what joining them costs per phone, its label and text."""
 
     runs: list[Run]
@@ -58,47 +58,47 @@ def make(
         KwsError: the directory cannot be written to.
     """
     rng = np.random.default_rng((seed, 17))
-    said: list[Said] = []
+    planned: list[PlannedClip] = []
     with bar("Putting phrases together from recorded speech", len(targets) + 1) as advance:
         for target in targets:
-            draw: Draw = partial(_one_of, target.spoken, rng)
-            said += _say(
+            draw: Draw = partial(_one_of, target.pronunciations, rng)
+            planned += _say(
                 pieces, draw, config.pieces, config.kept_share, (manifest.slug(target.phrase), target.phrase), rng
             )
             advance()
         draw = partial(near, targets, others, len(pieces.speech.inventory.symbols), rng)
-        said += _say(pieces, draw, config.near_pieces, 1.0, (NEAR_PHRASE, ""), rng)
+        planned += _say(pieces, draw, config.near_pieces, 1.0, (NEAR_PHRASE, ""), rng)
         advance()
     try:
         directory.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise unwritable(directory, error) from error
-    clips = [_write(pieces, one, directory, number, config.slowest, rng) for number, one in enumerate(said)]
+    clips = [_write(pieces, one, directory, number, config.slowest, rng) for number, one in enumerate(planned)]
     manifest.write(clips, directory / MANIFEST)  # last: what it names is there
     return directory / MANIFEST
 
 
-def _one_of(spoken: Sequence[Sequence[int]], rng: np.random.Generator) -> Sequence[int] | None:
-    return spoken[int(rng.integers(len(spoken)))] if spoken else None
+def _one_of(pronunciations: Sequence[Sequence[int]], rng: np.random.Generator) -> Sequence[int] | None:
+    return pronunciations[int(rng.integers(len(pronunciations)))] if pronunciations else None
 
 
 def _say(
     pieces: Pieces, draw: Draw, count: int, kept_share: float, label: tuple[str, str], rng: np.random.Generator
-) -> list[Said]:
+) -> list[PlannedClip]:
     """Choose pieces for ``count`` clips, those with the best joins of ``count / kept_share``.
 
     What is drawn may hold two phones that nobody said in a row; where that is so too often, there are fewer clips.
     """
-    found: list[Said] = []
-    wanted = round(count / kept_share)
-    for _ in range(TRIES * wanted):
-        if len(found) == wanted:
+    planned: list[PlannedClip] = []
+    draws = round(count / kept_share)
+    for _ in range(TRIES * draws):
+        if len(planned) == draws:
             break
         drawn = draw()
         chosen = None if drawn is None else pieces.choose([SILENCE, *drawn, SILENCE], rng)
         if chosen is not None:
-            found.append(Said(*chosen, *label))
-    return sorted(found, key=lambda said: said.cost)[:count]
+            planned.append(PlannedClip(*chosen, *label))
+    return sorted(planned, key=lambda clip: clip.cost)[:count]
 
 
 def slower(sound: Sound, slowest: float, rng: np.random.Generator) -> Sound:
@@ -114,30 +114,32 @@ def slower(sound: Sound, slowest: float, rng: np.random.Generator) -> Sound:
     return Sound(samples, min(round(sound.begin / tempo), end), end)
 
 
-def _write(pieces: Pieces, said: Said, directory: Path, number: int, slowest: float, rng: np.random.Generator) -> Clip:
+def _write(
+    pieces: Pieces, plan: PlannedClip, directory: Path, number: int, slowest: float, rng: np.random.Generator
+) -> Clip:
     """Write one clip at a random level and return its row; the phrase is all of it but the pauses at its ends."""
-    sound = slower(pieces.render(said.runs), slowest, rng)
+    sound = slower(pieces.render(plan.runs), slowest, rng)
     samples = np.rint(sound.samples * rng.uniform(0.1, 0.8) * 32767.0).astype(np.int16)
-    name = f"train/{said.label}/{number:06d}.flac"
+    name = f"train/{plan.label}/{number:06d}.flac"
     path = directory / name
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         soundfile.write(path, samples, SAMPLE_RATE_HZ)
     except (OSError, soundfile.LibsndfileError) as error:
         raise KwsError(f"{path}: cannot be written ({error}); check the folder and free space") from error
-    spoken = [pieces.speech.utterances[run.utterance].utterance for run in said.runs]
-    is_phrase = said.label != NEAR_PHRASE
+    utterances = [pieces.speech.utterances[run.utterance].utterance for run in plan.runs]
+    is_phrase = plan.label != NEAR_PHRASE
     return Clip(
         path=name,
         split="train",
-        label=said.label,
-        speaker=f"pieces:{spoken[0].speaker}",
-        source=f"pieces of {_joined(one.source for one in spoken)}",
-        licence=_joined(one.licence for one in spoken),
+        label=plan.label,
+        speaker=f"pieces:{utterances[0].speaker}",
+        source=f"pieces of {_joined(one.source for one in utterances)}",
+        licence=_joined(one.licence for one in utterances),
         duration_s=len(samples) / SAMPLE_RATE_HZ,
         kw_start_s=sound.begin / SAMPLE_RATE_HZ if is_phrase else None,
         kw_end_s=sound.end / SAMPLE_RATE_HZ if is_phrase else None,
-        text=said.text,
+        text=plan.text,
     )
 
 

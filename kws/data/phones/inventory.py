@@ -69,8 +69,8 @@ class Inventory:
 
     def words(self, texts: Sequence[str], identifier: str) -> list[list[list[int]]]:
         """Return for each text its words, each a list of phones, as the accent ``identifier`` says them."""
-        spoken = espeak.phonemes(list(texts), identifier, ipa=False)
-        return [[phones for word in words if (phones := self.numbers(word))] for words in spoken]
+        phonemes = espeak.phonemes(list(texts), identifier, ipa=False)
+        return [[phones for word in words if (phones := self.numbers(word))] for words in phonemes]
 
     def can_say(self, mnemonics: Iterable[str]) -> bool:
         """Return whether every phone of a word is in the inventory."""

@@ -32,7 +32,7 @@ class Target:
     """A phrase and the ways that it is said, as phone numbers; each way is as likely."""
 
     phrase: str
-    spoken: tuple[tuple[int, ...], ...]
+    pronunciations: tuple[tuple[int, ...], ...]
 
 
 def with_pauses(words: Sequence[Sequence[int]]) -> tuple[tuple[int, ...], ...]:
@@ -54,11 +54,11 @@ def near(
     Every stretch of it differs by at least ``least_changed`` phones from every way that a phrase is said. None where
     chance gives no such thing: everything is too like a phrase of one phone.
     """
-    targets = [target for target in targets if target.spoken]
-    phrases = {_phones(spoken) for target in targets for spoken in target.spoken}
+    targets = [target for target in targets if target.pronunciations]
+    phrases = {_phones(way) for target in targets for way in target.pronunciations}
     for _ in range(100 if targets and others else 0):
         target = targets[int(rng.integers(len(targets)))]
-        own = target.spoken[int(rng.integers(len(target.spoken)))]
+        own = target.pronunciations[int(rng.integers(len(target.pronunciations)))]
         before, after = (others[int(rng.integers(len(others)))] for _ in range(2))
         made = _like(own, before, after, phones, rng)
         made = made[made[:1] == (SILENCE,) : len(made) - (made[-1:] == (SILENCE,))]
@@ -67,8 +67,8 @@ def near(
     return None
 
 
-def _phones(spoken: Sequence[int]) -> tuple[int, ...]:
-    return tuple(phone for phone in spoken if phone != SILENCE)
+def _phones(phones: Sequence[int]) -> tuple[int, ...]:
+    return tuple(phone for phone in phones if phone != SILENCE)
 
 
 def _like(
@@ -115,7 +115,7 @@ def holds(phones: Sequence[int], phrase: Sequence[int]) -> bool:
     row = [0] * (len(phones) + 1)
     for index, phone in enumerate(phrase, 1):
         before, row[0] = row[0], index
-        for place, heard in enumerate(phones, 1):
-            best = min(before + (phone != heard), row[place] + 1, row[place - 1] + 1)
+        for place, other in enumerate(phones, 1):
+            best = min(before + (phone != other), row[place] + 1, row[place - 1] + 1)
             before, row[place] = row[place], best
     return min(row) < least_changed(phrase)

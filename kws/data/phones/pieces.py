@@ -62,8 +62,8 @@ class Pieces:
         self.middles = middles(speech)
         self.levels: dict[int, float] = {}
         self.pairs = {
-            pair: np.array([self.first_of[utterance] + at for utterance, at in said])
-            for pair, said in pairs(speech).items()
+            pair: np.array([self.first_of[utterance] + at for utterance, at in places])
+            for pair, places in pairs(speech).items()
         }
 
     def choose(self, phones: list[int], rng: np.random.Generator) -> tuple[list[Run], float] | None:
@@ -74,11 +74,13 @@ class Pieces:
         rank[order] = np.arange(len(order))
         candidates = []
         for pair in itertools.pairwise(phones):
-            said = self.pairs.get(pair)
-            if said is None:
+            places = self.pairs.get(pair)
+            if places is None:
                 return None
-            near = np.argsort(rank[self.speaker_of[said]] + rng.uniform(0.0, SPREAD_OF_RANK, len(said)))[:CANDIDATES]
-            candidates.append(said[near])
+            near = np.argsort(rank[self.speaker_of[places]] + rng.uniform(0.0, SPREAD_OF_RANK, len(places)))[
+                :CANDIDATES
+            ]
+            candidates.append(places[near])
         chosen, cost = self._best_path(phones, candidates, home, rng)
         return self._runs([self._place(segment) for segment in chosen]), cost / len(phones)
 
@@ -148,7 +150,7 @@ class Pieces:
         return part.astype(np.float32) / np.float32(self._level(run.utterance))
 
     def _level(self, utterance: int) -> float:
-        """Return the utterance's root mean square, found once."""
+        """Return the utterance's root mean square, computed once."""
         if utterance not in self.levels:
             samples = self.speech.utterances[utterance].utterance.samples.astype(np.float32)
             self.levels[utterance] = float(np.sqrt(np.mean(samples**2))) + 1.0

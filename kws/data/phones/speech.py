@@ -100,13 +100,13 @@ def middles(speech: AlignedSpeech) -> NDArray[np.float32]:
 
     Each is less its utterance's mean over the louder half.
     """
-    found = []
+    normalised = []
     for one, mean in zip(speech.utterances, speech.means, strict=True):
         features = one.utterance.features
         frames = [FRAME_HOPS * ((part.first + part.after) // 2) for part in one.segments]
         rows = features[np.minimum(frames, len(features) - 1)].astype(np.float32)
-        found.append(np.asarray(rows * 2.0**-LFBE_FRACTION_BITS - mean, np.float32))
-    return np.concatenate(found)
+        normalised.append(np.asarray(rows * 2.0**-LFBE_FRACTION_BITS - mean, np.float32))
+    return np.concatenate(normalised)
 
 
 Pair = tuple[int, int]
@@ -115,12 +115,12 @@ Pair = tuple[int, int]
 
 def pairs(speech: AlignedSpeech, frames_at_most: int = 14) -> dict[Pair, list[tuple[int, int]]]:
     """Return where each pair of phones is said: (utterance, first of the two segments). Drawn-out phones are no use."""
-    found: dict[Pair, list[tuple[int, int]]] = defaultdict(list)
+    places: dict[Pair, list[tuple[int, int]]] = defaultdict(list)
     for index, one in enumerate(speech.utterances):
         for place, (first, second) in enumerate(itertools.pairwise(one.segments)):
             if all(part.phone == SILENCE or part.after - part.first <= frames_at_most for part in (first, second)):
-                found[first.phone, second.phone].append((index, place))
-    return found
+                places[first.phone, second.phone].append((index, place))
+    return places
 
 
 def speakers(speech: AlignedSpeech) -> tuple[tuple[str, ...], NDArray[np.int64]]:

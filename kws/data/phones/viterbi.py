@@ -45,15 +45,15 @@ def align_together(scores: Sequence[NDArray[np.float32]], words: Sequence[Sequen
         ValueError: one has fewer frames than phones, or none at all.
     """
     sequences = [_sequence(one) for one in words]
-    for heard, (phones, optional) in zip(scores, sequences, strict=True):
-        if len(heard) < max(len(phones) - optional.sum(), 1):
-            raise ValueError(f"{len(heard)} frames are too few for {len(phones) - optional.sum()} phones")
-    lengths = np.array([len(heard) for heard in scores])
+    for frames, (phones, optional) in zip(scores, sequences, strict=True):
+        if len(frames) < max(len(phones) - optional.sum(), 1):
+            raise ValueError(f"{len(frames)} frames are too few for {len(phones) - optional.sum()} phones")
+    lengths = np.array([len(frames) for frames in scores])
     emitted = np.full((lengths.max(), len(scores), max(len(phones) for phones, _ in sequences)), _NEVER)
     # Past a pause that is left out: from the phone before it straight to the one after it.
     skipping = np.full(emitted.shape[1:], _NEVER)
-    for number, (heard, (phones, optional)) in enumerate(zip(scores, sequences, strict=True)):
-        emitted[: len(heard), number, : len(phones)] = heard[:, phones]
+    for number, (frames, (phones, optional)) in enumerate(zip(scores, sequences, strict=True)):
+        emitted[: len(frames), number, : len(phones)] = frames[:, phones]
         skipping[number, 2 : len(phones)][optional[1:-1]] = 0.0
     back, ends = _forward(emitted, skipping, lengths)
     lasts = np.array([len(phones) - 1 for phones, _ in sequences])
