@@ -115,7 +115,7 @@ def _observe(graph: FloatGraph, features: NDArray[np.floating]) -> tuple[dict[st
 
 
 def _taken(graph: FloatGraph, node: Node, values: Tensor, frames: int) -> Tensor:
-    """Return evenly taken activations (rows for the logits), so many that all of ``frames`` give the wanted number."""
+    """Return evenly taken activations (rows for the logits), as many as asked for over all of ``frames``."""
     width = node.frequency * node.channels
     rows = values.reshape(-1, width)
     every = max(1, frames // graph.strides[node.name] * width // VALUES_AT_MOST)
@@ -136,8 +136,8 @@ def _logit_quant(rows: Array) -> Quant:
     most = max(float(np.abs(rows).max()), 1e-3)
     ranges = np.linspace(min(most, USEFUL_LOGIT), most, 33)
     candidates = [Quant(float32_exact(largest / 127.0), 0) for largest in ranges]
-    wanted = softmax(rows)
-    errors = [float(((softmax(fake_quantize(rows, quant)) - wanted) ** 2).mean()) for quant in candidates]
+    exact = softmax(rows)
+    errors = [float(((softmax(fake_quantize(rows, quant)) - exact) ** 2).mean()) for quant in candidates]
     return candidates[int(np.argmin(errors))]
 
 

@@ -64,8 +64,8 @@ def _pairs(graph: FloatGraph) -> list[tuple[str, str]]:
             reader = readers[reader.name][0]
             if not isinstance(reader, Pad | MaxPool | Mean | Reshape):
                 break
-        found = reader is not node and isinstance(node, Windowed) and isinstance(reader, Windowed)
-        if found:
+        scalable = reader is not node and isinstance(node, Windowed) and isinstance(reader, Windowed)
+        if scalable:
             pairs.append((node.name, reader.name))
     return pairs
 

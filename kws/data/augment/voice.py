@@ -105,9 +105,9 @@ def _starts(padded: Signal, tempo: float, frames: int, first: int) -> NDArray[np
     for frame in range(frames):
         place = first + round(frame * HOP * tempo)
         if abs(at - place) > SEARCH:
-            wanted = padded[min(at, last) :][: 2 * HOP : 2]
+            target = padded[min(at, last) :][: 2 * HOP : 2]
             around = padded[max(place - SEARCH, 0) : place + SEARCH + 2 * HOP : 2]
-            at = max(place - SEARCH, 0) + 2 * int(np.correlate(around, wanted, "valid").argmax())
+            at = max(place - SEARCH, 0) + 2 * int(np.correlate(around, target, "valid").argmax())
         starts[frame] = at = min(at, last)
         at += HOP
     return starts

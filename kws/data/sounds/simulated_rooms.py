@@ -59,13 +59,13 @@ def draw_room(reverberation_s: tuple[float, float], distance_m: tuple[float, flo
     """Draw a room of 2 to 8 by 2 to 8 by 2.3 to 3.5 m; both times and distances are uniform in their logarithm."""
     width, length = rng.uniform(2.0, 8.0, 2).tolist()
     size = np.array([width, length, float(rng.uniform(2.3, 3.5))])
-    wanted = float(np.exp(rng.uniform(*np.log(distance_m))))
+    distance = float(np.exp(rng.uniform(*np.log(distance_m))))
     microphone = source = size / 2.0
     for trial in range(64):
         microphone = rng.uniform(0.1 * size, 0.9 * size)
         way = rng.standard_normal(3) * (1.0, 1.0, 0.4)
         # A room may be too small for the distance: ask for less each time.
-        source = microphone + way / np.linalg.norm(way) * wanted * 0.97**trial
+        source = microphone + way / np.linalg.norm(way) * distance * 0.97**trial
         if ((source > 0.05 * size) & (source < 0.95 * size)).all():
             break
     else:

@@ -7,11 +7,11 @@ from numpy.typing import NDArray
 
 
 def _quick_lengths(most: int) -> NDArray[np.int64]:
-    found = {2}
+    lengths = {2}
     for prime in (2, 3, 5, 7, 11):
         powers = list(itertools.takewhile(lambda power: power <= most, (prime**n for n in range(64))))
-        found |= {length * power for length in found for power in powers if length * power <= most}
-    return np.array(sorted(found))
+        lengths |= {length * power for length in lengths for power in powers if length * power <= most}
+    return np.array(sorted(lengths))
 
 
 LENGTHS = _quick_lengths(1 << 24)

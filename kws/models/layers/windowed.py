@@ -69,6 +69,6 @@ def he_normal(weight: Tensor, fan_in: int, generator: torch.Generator | None) ->
         weight.normal_(0.0, math.sqrt(2.0 / fan_in), generator=generator)
 
 
-def bias_parameter(count: int, wanted: bool) -> nn.Parameter | None:
+def bias_parameter(count: int, used: bool) -> nn.Parameter | None:
     """Return ``count`` zeros, or None for a layer without bias, as one before a BatchNorm."""
-    return nn.Parameter(torch.zeros(count)) if wanted else None
+    return nn.Parameter(torch.zeros(count)) if used else None
