@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from firmware_export.engines.runtimes import LiteRtEngine, OnnxEngine, TfliteMicroEngine
-from firmware_export.engines.tflite_runtime import TfliteRuntimeEngine, interpreter
+from firmware_export.engines.tflite_worker import TfliteRuntimeEngine, interpreter
 from firmware_export.onnx import writer as onnx_writer
 from firmware_export.tflite import writer as tflite
 from firmware_export.verify import rounding

@@ -1,7 +1,13 @@
-"""Graphs to export: DeepKWS- and BC-ResNet-shaped ones, and the small random ones of the tests of the graph."""
+"""Graphs to export: DeepKWS- and BC-ResNet-shaped ones, and the small random ones of the tests of the graph; older
+runtimes.
+"""
 
+import os
+import platform
+import sys
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -251,3 +257,35 @@ def deepkws_like() -> Callable[..., QuantGraph]:
 def residual_like() -> Callable[..., QuantGraph]:
     """Makes BC-ResNet-shaped graphs: ``residual_like(rng, channels=6, blocks=2, outputs=3)``."""
     return make_residual
+
+
+def make_four_bits(graph: QuantGraph) -> QuantGraph:
+    """The graph with every weight rounded down to four bits."""
+    ops = [
+        replace(op, weights=(op.weights // 19).astype(np.int8), weight_bits=4)
+        if isinstance(op, Conv2D | DepthwiseConv2D)
+        else op
+        for op in graph.ops
+    ]
+    return replace(graph, ops=tuple(ops))
+
+
+@pytest.fixture(scope="session")
+def four_bits() -> Callable[[QuantGraph], QuantGraph]:
+    """Makes a graph of another one: its weights of four bits."""
+    return make_four_bits
+
+
+@pytest.fixture(scope="session")
+def older_runtimes() -> Path:
+    """The Python of an environment with tflite-runtime 2.14 and ONNX Runtime 1.15, which `make test` sets up.
+
+    There are builds for Python 3.11 on Linux; where there are none, there is nothing to test.
+    """
+    named = os.environ.get("KWS_TFLITE_RUNTIME")
+    if not named:
+        reason = "KWS_TFLITE_RUNTIME names no Python with the older runtimes: make test sets one up"
+        if os.environ.get("CI") and sys.version_info[:2] == (3, 11) and platform.system() == "Linux":
+            pytest.fail(reason)
+        pytest.skip(reason)
+    return Path(named)

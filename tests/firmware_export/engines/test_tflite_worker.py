@@ -1,6 +1,5 @@
 """tflite-runtime 2.14 in its own environment, which `make test` sets up where there is a build of it (Python 3.11)."""
 
-import platform
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -12,8 +11,8 @@ from hypothesis import HealthCheck, Phase, given, settings
 from numpy.typing import NDArray
 
 from firmware_export import verify
-from firmware_export.engines import tflite_runtime
-from firmware_export.engines.tflite_runtime import TfliteRuntimeEngine
+from firmware_export.engines import tflite_worker
+from firmware_export.engines.tflite_worker import TfliteRuntimeEngine
 from firmware_export.tflite import writer as tflite
 from kws.errors import KwsError
 from kws.graph.interpret import Interpreter
@@ -21,23 +20,17 @@ from kws.graph.ir import QuantGraph
 from kws.system.packages import NotInstalledError
 
 Maker = Callable[..., QuantGraph]
-HAS_A_BUILD = sys.version_info[:2] == (3, 11) and platform.system() == "Linux"
 
 
 @pytest.fixture(autouse=True)
-def installed() -> None:
-    """Where there is a build, a missing environment is a failure; elsewhere there is nothing to test."""
-    if not HAS_A_BUILD and tflite_runtime.interpreter() is None:
-        pytest.skip("tflite-runtime 2.14 has builds for Python 3.11 and older on Linux alone")
+def environment(older_runtimes: Path) -> Path:
+    """Every test here needs it."""
+    return older_runtimes
 
 
 def noise(graph: QuantGraph, steps: int) -> NDArray[np.int8]:
     stride, bands = graph.tensor(graph.input).shape
     return np.random.default_rng(0).integers(-128, 128, (steps * stride, bands)).astype(np.int8)
-
-
-def test_it_is_there() -> None:
-    assert tflite_runtime.interpreter() is not None, "run make test, which sets up .venv-tflite"
 
 
 @settings(max_examples=4, deadline=None, suppress_health_check=list(HealthCheck), phases=[Phase.reuse, Phase.generate])
@@ -74,16 +67,24 @@ def test_another_python_is_no_such_environment(
     deepkws_like: Maker, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     content = tflite.to_bytes(deepkws_like(np.random.default_rng(1), hidden=8))
-    monkeypatch.setenv(tflite_runtime.VARIABLE, str(tmp_path / "python"))
+    monkeypatch.setenv(tflite_worker.VARIABLE, str(tmp_path / "python"))
     with pytest.raises(NotInstalledError, match="python: cannot be run"):
         TfliteRuntimeEngine(content)
-    monkeypatch.setenv(tflite_runtime.VARIABLE, sys.executable)
+    monkeypatch.setenv(tflite_worker.VARIABLE, sys.executable)
     with pytest.raises(NotInstalledError, match="No module named 'tflite_runtime'"):
         TfliteRuntimeEngine(content)
-    monkeypatch.delenv(tflite_runtime.VARIABLE)
-    monkeypatch.setattr(tflite_runtime, "_BESIDE", tmp_path / "nothing")
-    assert tflite_runtime.interpreter() is None
-    assert all("tflite-runtime" not in candidate.name for candidate in verify.tflite_candidates(lambda: content))
+
+
+def test_without_the_variable_only_this_python_is_asked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Nothing beside the package is looked for."""
+    monkeypatch.delenv(tflite_worker.VARIABLE)
+    assert tflite_worker.interpreter() is None
+    assert all("tflite-runtime" not in candidate.name for candidate in verify.tflite_candidates(lambda: b""))
+    (tmp_path / "tflite_runtime").mkdir()
+    (tmp_path / "tflite_runtime" / "__init__.py").touch()
+    monkeypatch.syspath_prepend(tmp_path)
+    assert tflite_worker.interpreter() == Path(sys.executable)
+    assert any("tflite-runtime" in candidate.name for candidate in verify.tflite_candidates(lambda: b""))
 
 
 def test_a_damaged_file_is_refused(deepkws_like: Maker) -> None:
