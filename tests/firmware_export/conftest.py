@@ -260,19 +260,21 @@ def residual_like() -> Callable[..., QuantGraph]:
 
 
 def make_four_bits(graph: QuantGraph) -> QuantGraph:
-    """The graph with every weight rounded down to four bits."""
-    ops = [
-        replace(op, weights=(op.weights // 19).astype(np.int8), weight_bits=4)
-        if isinstance(op, Conv2D | DepthwiseConv2D)
-        else op
-        for op in graph.ops
-    ]
-    return replace(graph, ops=tuple(ops))
+    """The graph with weights of four bits, which are nearly the same real values."""
+    return replace(graph, ops=tuple(four_bit_op(op) for op in graph.ops))
+
+
+def four_bit_op(op: Op) -> Op:
+    if not isinstance(op, Conv2D | DepthwiseConv2D):
+        return op
+    step = np.float32(127 / 7)
+    weights, bias = np.rint(op.weights / step).astype(np.int8), np.rint(op.bias / step).astype(np.int32)
+    return replace(op, weights=weights, bias=bias, weight_scales=op.weight_scales * step, weight_bits=4)
 
 
 @pytest.fixture(scope="session")
 def four_bits() -> Callable[[QuantGraph], QuantGraph]:
-    """Makes a graph of another one: its weights of four bits."""
+    """Makes of a graph one whose weights have four bits: ``four_bits(graph)``."""
     return make_four_bits
 
 
