@@ -56,13 +56,14 @@ class TfliteRuntimeEngine(RuntimeEngine):
             self._process = subprocess.Popen([python, str(_MAIN)], stdin=pipe, stdout=pipe, stderr=pipe)
         except OSError as error:
             raise NotInstalledError(f"{python}: cannot be run ({error.strerror}); set {VARIABLE} anew") from error
-        head = {"bytes": len(file.content), "initial": [state["initial"] for state in file.states]}
+        initial = [state["initial"] for state in file.states]
+        head = {"bytes": len(file.content), "initial": initial, "reset": exported_file.RESET_SIGNATURE}
         self._send(json.dumps(head).encode() + b"\n" + file.content)
         shapes = json.loads(self._receive_line())
         self._take_shapes(shapes["input"], shapes["output"])
 
     def reset(self) -> None:
-        """Return to the initial state, by a fresh interpreter there."""
+        """Return to the initial state, by the file's own signature for it, else by a fresh interpreter there."""
         self._send(struct.pack("<Q", 0))
 
     def run(self, features: NDArray[np.int8]) -> NDArray[np.int8]:
