@@ -25,6 +25,8 @@ help:
 demo: $(VENV)/.demo
 	$(BIN)/kws quickstart "$(PHRASE)" $(ARGS)
 
+# Where there are no builds of them (see below), the variable is empty and the tests of these runtimes are left out.
+test: export KWS_TFLITE_RUNTIME = $(shell ls "$(CURDIR)/.venv-tflite/bin/python" 2>/dev/null)
 test: $(VENV)/.dev .venv-tflite/.done
 	$(BIN)/python -m pytest -n 2 --dist loadgroup $(TEST)
 
@@ -72,12 +74,12 @@ $(VENV)/.dev: $(VENV)/.torch $(SOURCES)
 	@PIP_CONSTRAINT=constraints.txt $(PIP) install -e ".[train,export,simulate,synth,dev]"
 	@touch $@ $(VENV)/.demo
 
-# tflite-runtime, an engine of the export's tests, needs numpy < 2 and Python 3.11 at most: an environment of its own.
+# Older runtimes that the export's tests feed: they need numpy < 2 and Python 3.11 at most, so an environment of their own.
 .venv-tflite/.done: $(VENV)/bin/python constraints-tflite.txt
 	@if $(BIN)/python -c 'import sys, platform; sys.exit(sys.version_info[:2] > (3, 11) or platform.system() != "Linux")'; then \
-	  echo "Installing tflite-runtime into .venv-tflite ..."; \
-	  $(BIN)/python -m venv .venv-tflite && .venv-tflite/bin/python -m pip --disable-pip-version-check --quiet install -r constraints-tflite.txt; \
-	 else echo "tflite-runtime has no build for this Python: its tests are not run"; mkdir -p .venv-tflite; fi
+	  echo "Installing older runtimes into .venv-tflite ..."; \
+	  $(BIN)/python -m venv .venv-tflite && .venv-tflite/bin/python -m pip --disable-pip-version-check --quiet install --no-deps -r constraints-tflite.txt; \
+	 else echo "the older runtimes have no builds for this Python: their tests are not run"; mkdir -p .venv-tflite; fi
 	@touch $@
 
 clean:

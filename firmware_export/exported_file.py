@@ -22,9 +22,11 @@ FORM_KEY = "kws.form"
 """Metadata entry: of a .onnx "integer" or "qdq"; of a .tflite "streaming", "stateless", or "head" where something else
 comes out than the logits."""
 
-
 HOP_KEY = "kws.hop_samples"
 """Metadata entry of a .onnx that takes samples: how many a frame adds."""
+
+RESET_SIGNATURE = "reset_state"
+"""A signature of a .tflite that keeps its state itself, without inputs and outputs: to run it starts a new stream."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from firmware_export import exported_file, verify
 from firmware_export.engines.arena import Arena, measure_arena_bytes
+from firmware_export.onnx import opset
 from firmware_export.onnx import writer as onnx_writer
 from firmware_export.tflite import writer as tflite
 from kws.detector.model_file import KwsModel, digest
@@ -16,11 +17,12 @@ from kws.system.packages import NotInstalledError
 
 @dataclass(frozen=True, eq=False)
 class RuntimeFile:
-    """A file that was written, the engines that prove it, and a word for the user on what it takes."""
+    """A file that was written, the engines that prove it, the oldest runtime for it, and a word on what it is."""
 
     path: Path
     candidates: tuple[verify.Candidate, ...]
-    note: str = ""
+    oldest_runtime: str
+    note: str
     arena: Arena | None = None
 
 
@@ -33,8 +35,11 @@ def write_tflite(model: KwsModel, name: str, work: Path) -> list[RuntimeFile]:
         entries = arena.metadata() if arena else {}
         files.replace_file(path, write(metadata={**_about(model), **entries}))
         # A graph without a state is the same file twice, and has no other name for its engines.
-        named = stateless and bool(model.graph.states)
-        made.append(RuntimeFile(path, verify.tflite_candidates(partial(Path, path), named), note, arena))
+        stateful = bool(model.graph.states)
+        engines = verify.tflite_candidates(partial(Path, path), stateless and stateful)
+        if stateful and not stateless:
+            note += f"; LiteRT starts a new stream by the signature {exported_file.RESET_SIGNATURE}"
+        made.append(RuntimeFile(path, engines, tflite.oldest_runtime(model.graph), note, arena))
     return made
 
 
@@ -45,16 +50,18 @@ def write_onnx(model: KwsModel, name: str, work: Path) -> list[RuntimeFile]:
     write(path=exact)
     write(path=fused, form="qdq")
     made = [
-        RuntimeFile(exact, verify.onnx_candidates(partial(Path, exact)), "the graph's numbers, on int8 features"),
-        RuntimeFile(
-            fused, verify.onnx_candidates(partial(Path, fused), ", QDQ"), "for accelerators, rounded otherwise"
-        ),
+        _onnx_file(exact, "", "the graph's numbers, on int8 features"),
+        _onnx_file(fused, ", QDQ", "for accelerators, rounded otherwise"),
     ]
     if model.frontend.kind == "lfbe":
         write(path=audio, frontend=model.frontend)
-        engines = verify.onnx_candidates(partial(Path, audio), ", audio")
-        made.append(RuntimeFile(audio, engines, "the graph's numbers, on int16 samples"))
+        made.append(_onnx_file(audio, ", audio", "the graph's numbers, on int16 samples"))
     return made
+
+
+def _onnx_file(path: Path, engine_suffix: str, note: str) -> RuntimeFile:
+    engines = verify.onnx_candidates(partial(Path, path), engine_suffix)
+    return RuntimeFile(path, engines, f"ONNX Runtime {opset.oldest_runtime(path.read_bytes())}", note)
 
 
 WRITERS: dict[str, Callable[[KwsModel, str, Path], list[RuntimeFile]]] = {"tflite": write_tflite, "onnx": write_onnx}

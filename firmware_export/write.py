@@ -38,6 +38,7 @@ class ExportReport:
     verified: verify.Report
     esphome: Pair | None = None
     notes: Mapping[Path, str] = field(default_factory=dict)
+    oldest_runtimes: Mapping[Path, str] = field(default_factory=dict)
     arenas: Mapping[Path, Arena] = field(default_factory=dict)
 
     @property
@@ -53,7 +54,14 @@ class ExportReport:
             str(path): {"measured": arena.measured_bytes, "declared": arena.declared_bytes}
             for path, arena in self.arenas.items()
         }
-        return {"files_bytes": files, "arena_bytes": arenas, "verify": self.verified.to_data(), **pair}
+        runtimes = {str(path): runtime for path, runtime in self.oldest_runtimes.items()}
+        return {
+            "files_bytes": files,
+            "arena_bytes": arenas,
+            "oldest_runtimes": runtimes,
+            "verify": self.verified.to_data(),
+            **pair,
+        }
 
     def text(self) -> str:
         """Return the files with their sizes, then the table of engines."""
@@ -62,7 +70,8 @@ class ExportReport:
         return "\n".join([*lines, "", self.verified.table(), *pair])
 
     def _note(self, path: Path) -> str:
-        return f"  {self.notes[path]}" if path in self.notes else ""
+        runtime = f"; runs in {self.oldest_runtimes[path]} and newer" if path in self.oldest_runtimes else ""
+        return f"  {self.notes[path]}{runtime}" if path in self.notes else ""
 
 
 def export(
@@ -95,9 +104,10 @@ def export(
                 places += [_place(path, out) for path in (pair.tflite, pair.manifest)]
     except OSError as error:
         raise files.unwritable(out, error) from error
-    notes = {placed[file.path]: file.note for file in made if file.note}
+    notes = {placed[file.path]: file.note for file in made}
+    runtimes = {placed[file.path]: file.oldest_runtime for file in made}
     arenas = {placed[file.path]: file.arena for file in made if file.arena}
-    return ExportReport(tuple(places), report, pair, notes, arenas)
+    return ExportReport(tuple(places), report, pair, notes, runtimes, arenas)
 
 
 def targets_of(model: KwsModel, target: str) -> tuple[str, ...]:

@@ -22,7 +22,7 @@ from kws.system.packages import NotInstalledError, need
 from kws.system.quiet import quiet_libraries
 
 ARENA_FLOOR_BYTES = 16 << 20
-"""TFLite Micro gets far more than any microcontroller has; ``tflite_arena`` measures what it really takes."""
+"""TFLite Micro gets far more than any microcontroller has; ``arena`` measures what it really takes."""
 
 _NUMPY_TYPES = {"tensor(int8)": np.int8, "tensor(uint8)": np.uint8, "tensor(int16)": np.int16}
 
@@ -132,29 +132,40 @@ class TfliteMicroEngine(_TfliteEngine):
 
 
 class LiteRtEngine(_TfliteEngine):
-    """LiteRT, with its default kernels (XNNPACK) or its reference kernels."""
+    """LiteRT, with its default kernels (XNNPACK), its reference kernels, or its own ones without a delegate."""
 
-    def __init__(self, model: Path | bytes, reference: bool = False) -> None:
+    def __init__(self, model: Path | bytes, reference: bool = False, delegates: bool = True) -> None:
         self.exact = reference
         self._package = _litert()
         super().__init__("LiteRT reference" if reference else "LiteRT XNNPACK", model)
         kinds = self._package.OpResolverType
-        self._kernels = kinds.BUILTIN_REF if reference else kinds.AUTO
+        optimized = kinds.AUTO if delegates else kinds.BUILTIN_WITHOUT_DEFAULT_DELEGATES
+        self._kernels = kinds.BUILTIN_REF if reference else optimized
         with refused(f"{self._file.where}: {self.name} cannot load it"):
-            self.reset()
+            self._load()
         given, made = self._interpreter.get_input_details(), self._interpreter.get_output_details()
         self._take_shapes(given[0]["shape"], made[0]["shape"])
         self._take_initial([detail["shape"] for detail in given[1:]])
         self._inputs, self._outputs = ([detail["index"] for detail in details] for details in (given, made))
 
     def reset(self) -> None:
-        """Return to the initial state, by a fresh interpreter: LiteRT's own reset leaves resource variables alone."""
+        """Return to the initial state, by the file's own signature for it, else by a fresh interpreter.
+
+        LiteRT's ``reset_all_variables`` leaves resource variables alone.
+        """
+        if exported_file.RESET_SIGNATURE in self._interpreter.get_signature_list():
+            # Nobody may keep the runner: while it lives, the interpreter refuses to run.
+            self._interpreter.get_signature_runner(exported_file.RESET_SIGNATURE)()
+        else:
+            self._load()
+        self._states = list(self._initial)
+
+    def _load(self) -> None:
         with quiet_libraries():  # every interpreter says on standard error that it made an XNNPACK delegate
             self._interpreter = self._package.Interpreter(
                 model_content=self._file.content, num_threads=1, experimental_op_resolver_type=self._kernels
             )
             self._interpreter.allocate_tensors()
-        self._states = list(self._initial)
 
     def _invoke(self, sources: list[NDArray[np.int8]], outputs: int) -> list[NDArray[np.int8]]:
         for index, source in zip(self._inputs, sources, strict=True):
@@ -164,7 +175,7 @@ class LiteRtEngine(_TfliteEngine):
 
 
 class OnnxEngine(RuntimeEngine):
-    """ONNX Runtime on the CPU, feeding a model of ``onnx_writer`` its own state.
+    """ONNX Runtime on the CPU, feeding a model of ``firmware_export.onnx`` its own state.
 
     A model with the frontend inside takes samples: ``hop_samples`` is then what a frame adds, and ``run`` takes
     int16 [n * stride * hop_samples].

@@ -1,13 +1,16 @@
 """tflite-runtime 2.14 as an engine: what LiteRT was called until 2024, on many a Raspberry Pi.
 
 It needs numpy below 2 and Python 3.11 at most, so it lives in an environment of its own, and runs there as a program
-(``tflite_worker_main``) that is fed through a pipe.
+(``tflite_worker_main``) that is fed through a pipe. No module of this folder may be called as one that the program
+imports: run as a script, it finds its own folder first.
 """
 
+import importlib.util
 import json
 import os
 import struct
 import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -22,15 +25,14 @@ from kws.system.packages import NotInstalledError
 VARIABLE = "KWS_TFLITE_RUNTIME"
 """The environment variable with the path of a Python that has tflite-runtime."""
 
-_BESIDE = Path(__file__).parents[2] / ".venv-tflite" / "bin" / "python"
 _MAIN = Path(__file__).parent / "tflite_worker_main.py"
 
 
 def interpreter() -> Path | None:
-    """Return the Python that has tflite-runtime: of ``KWS_TFLITE_RUNTIME``, or what ``make test`` set up; or None."""
+    """Return the Python that has tflite-runtime: that of ``KWS_TFLITE_RUNTIME``, or this one, or None."""
     if named := os.environ.get(VARIABLE):
         return Path(named)
-    return _BESIDE if _BESIDE.exists() else None
+    return Path(sys.executable) if importlib.util.find_spec("tflite_runtime") else None
 
 
 class TfliteRuntimeEngine(RuntimeEngine):
@@ -54,13 +56,14 @@ class TfliteRuntimeEngine(RuntimeEngine):
             self._process = subprocess.Popen([python, str(_MAIN)], stdin=pipe, stdout=pipe, stderr=pipe)
         except OSError as error:
             raise NotInstalledError(f"{python}: cannot be run ({error.strerror}); set {VARIABLE} anew") from error
-        head = {"bytes": len(file.content), "initial": [state["initial"] for state in file.states]}
+        initial = [state["initial"] for state in file.states]
+        head = {"bytes": len(file.content), "initial": initial, "reset": exported_file.RESET_SIGNATURE}
         self._send(json.dumps(head).encode() + b"\n" + file.content)
         shapes = json.loads(self._receive_line())
         self._take_shapes(shapes["input"], shapes["output"])
 
     def reset(self) -> None:
-        """Return to the initial state, by a fresh interpreter there."""
+        """Return to the initial state, by the file's own signature for it, else by a fresh interpreter there."""
         self._send(struct.pack("<Q", 0))
 
     def run(self, features: NDArray[np.int8]) -> NDArray[np.int8]:

@@ -1,9 +1,10 @@
 """A program for an interpreter with tflite-runtime: a .tflite's steps from standard input to standard output.
 
 It needs numpy and tflite-runtime alone and runs on Python 3.8, so nothing of kws is imported. Standard input: a line of
-JSON {"bytes", "initial"}, the model, then commands of 8 bytes, the number of steps to take (0: start a new stream),
-with int8 features behind; ``initial`` fills the inputs behind the features, which each step's outputs behind the logits
-replace. Standard output: a line of JSON {"input", "output"} (shapes), then the int8 logits of every command.
+JSON {"bytes", "initial", "reset"}, the model, then commands of 8 bytes, the number of steps to take (0: start a new
+stream), with int8 features behind; ``initial`` fills the inputs behind the features, which each step's outputs behind
+the logits replace; ``reset`` is the signature that starts a new stream, if the model has it. Standard output: a line of
+JSON {"input", "output"} (shapes), then the int8 logits of every command.
 """
 
 import importlib
@@ -40,7 +41,10 @@ def main() -> None:
             return
         (steps,) = struct.unpack("<Q", command)
         if steps == 0:
-            interpreter, given, made, states = started()
+            if head["reset"] in interpreter.get_signature_list():
+                interpreter.get_signature_runner(head["reset"])()
+            else:
+                interpreter, given, made, states = started()
             continue
         size = int(np.prod(shapes["input"]))
         features = np.frombuffer(sys.stdin.buffer.read(steps * size), np.int8).reshape(steps, *shapes["input"])

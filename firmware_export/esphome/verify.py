@@ -34,10 +34,8 @@ class BuiltInEngine(LiteRtEngine):
     """LiteRT's own optimized kernels, without a delegate."""
 
     def __init__(self, model: Path | bytes) -> None:
-        super().__init__(model)
+        super().__init__(model, delegates=False)
         self.name = "LiteRT built-in"
-        self._kernels = self._package.OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
-        self.reset()
 
     def probabilities(self, features: NDArray[np.int8]) -> NDArray[np.int64]:
         """Return the probability of every step from the initial state: int8 [n * stride, bands] -> [n], 0..255."""

@@ -63,7 +63,9 @@ def _normalise(whole: Integers, tables: Tables, frames: str, stride: int) -> tup
     windowed = whole.op("Mul", frames, whole.cast(tables.window, np.int32))  # below 2^30 in magnitude
     # A negative number's bits are those of its complement, and the longest of all are those of the largest.
     magnitudes = whole.op("Max", windowed, whole.op("Sub", np.array(-1, np.int32), windowed))
-    largest = whole.cast(whole.op("ReduceMax", magnitudes, [-1], keepdims=1), np.int64)
+    # Not ReduceMax: from opset 18 on it takes its axes otherwise than before.
+    place = whole.op("ArgMax", magnitudes, axis=1)
+    largest = whole.cast(whole.op("GatherElements", magnitudes, place, axis=1), np.int64)
     length = whole.bit_length(largest, SAMPLES_BITS)
     shift = whole.op("Sub", SAMPLES_BITS, length)
     powers = np.left_shift(np.int64(1), np.arange(SAMPLES_BITS + 1))

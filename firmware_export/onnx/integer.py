@@ -4,6 +4,7 @@ Activations are uint8, q + 128, since ONNX Runtime's older integer convolutions 
 ConvInteger (int32 sums), then the graph's own requantization in int64.
 """
 
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from firmware_export.onnx.builder import Writer
 from firmware_export.onnx.lowering import LOWERINGS as MOVES
 from kws.graph.arithmetic import ADD_LEFT_SHIFT, activation_range, add_multipliers, channel_multipliers, requantize
 from kws.graph.ir import Add, AveragePool2D, Conv2D, DepthwiseConv2D
+from kws.graph.packing import pack_int4
 
 LOWERINGS = Lowerings[Writer]("ONNX", MOVES)
 OFFSET = 128
@@ -52,16 +54,28 @@ def _weights(whole: Integers, op: Conv2D | DepthwiseConv2D, weights: NDArray[np.
     writer = whole.writer
     name = f"weights/{op.output}"
     if op.weight_bits == 8:
-        return writer.constant(name, (weights.astype(np.int16) + OFFSET).astype(np.uint8)), writer.shared(
-            np.array(OFFSET, np.uint8)
-        )
-    # Runtimes unpack them once, when they load the file.
-    packed = writer.weights(name, weights, 4)
-    lowest = f"zero_point/{name}"
-    kind = writer.onnx.TensorProto.INT4
-    writer.constants.append(writer.onnx.helper.make_tensor(lowest, kind, [], b"\x08", raw=True))  # -8
-    real = whole.op("DequantizeLinear", packed, np.array(1.0, np.float32), lowest)
-    return whole.cast(real, np.uint8), writer.shared(np.array(INT4_OFFSET, np.uint8))
+        stored = writer.constant(name, (weights.astype(np.int16) + OFFSET).astype(np.uint8))
+        return stored, writer.shared(np.array(OFFSET, np.uint8))
+    packed = writer.constant(name, pack_int4(weights) ^ np.uint8(INT4_OFFSET * 0x11))  # -8..7 as 0..15 in each half
+    return _unpacked(whole, packed, weights.shape), writer.shared(np.array(INT4_OFFSET, np.uint8))
+
+
+def _unpacked(whole: Integers, packed: str, shape: tuple[int, ...]) -> str:
+    """Return the values 0..15, two to a byte, as uint8 in ``shape``.
+
+    ONNX has a type INT4, which runtimes know since 2024: bytes and plain arithmetic every one knows. What depends on
+    constants alone is computed once, when a runtime loads the file.
+    """
+    count = prod(shape)
+    pairs = whole.cast(packed, np.int32)
+    sixteen = np.array(16, np.int32)
+    upper = whole.op("Div", pairs, sixteen)
+    lower = whole.op("Sub", pairs, whole.op("Mul", upper, sixteen))
+    columns = [whole.reshape(half, -1, 1) for half in (lower, upper)]
+    values = whole.reshape(whole.op("Concat", *columns, axis=1), -1)
+    if count % 2:
+        values = whole.op("Slice", values, [0], [count], [0])
+    return whole.cast(whole.reshape(values, *shape), np.uint8)
 
 
 @LOWERINGS.of(Add)

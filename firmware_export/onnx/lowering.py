@@ -1,7 +1,7 @@
 """Operators of the quantized graph that only move or compare values, in ONNX's words: the same in every form.
 
 A new operator of this kind is one function with ``@LOWERINGS.of(NewOp)`` here; one that computes is a function in each
-form, ``onnx_integer`` and ``onnx_qdq``.
+form, ``integer`` and ``qdq``.
 """
 
 import numpy as np

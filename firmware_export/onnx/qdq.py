@@ -1,7 +1,7 @@
 """The operators that compute, in QDQ form: DequantizeLinear, the float operator, QuantizeLinear.
 
 Runtimes and accelerators know this form and fuse it into integer operators of their own, which round once where the
-graph rounds twice: ``rounding`` says what that may come to. The exact form is ``onnx_integer``.
+graph rounds twice: ``rounding`` says what that may come to. The exact form is ``integer``.
 """
 
 from typing import Any

@@ -1,12 +1,12 @@
-"""The quantized graph as an ONNX model, opset 21, the state as extra inputs and outputs, in one of two forms.
+"""The quantized graph as an ONNX model, the state as extra inputs and outputs, in one of two forms.
 
-- ``integer``: the graph's numbers, bit for bit (``onnx_integer``). The one to use.
+- ``integer``: the graph's numbers, bit for bit (``integer``). The one to use.
 - ``qdq``: DequantizeLinear, the float operator, QuantizeLinear, which accelerators look for and fuse into integer
   operators of their own. ONNX defines it in float, and a runtime rounds once where the graph rounds twice: through
   deep models several LSB are lost (``rounding``).
 
-Either takes the graph's quantized features; the integer form may have the frontend inside (``onnx_frontend``) and then
-takes int16 samples.
+Either takes the graph's quantized features; the integer form may have the frontend inside (``frontend``) and then
+takes int16 samples. A file asks no more of a runtime than its nodes do (``opset``).
 """
 
 import json
@@ -20,6 +20,7 @@ from firmware_export import seal
 from firmware_export.exported_file import FORM_KEY, HOP_KEY, STATE_KEY
 from firmware_export.onnx import frontend as onnx_frontend
 from firmware_export.onnx import integer as onnx_integer
+from firmware_export.onnx import opset
 from firmware_export.onnx import qdq as onnx_qdq
 from firmware_export.onnx.arithmetic import Integers
 from firmware_export.onnx.builder import Writer
@@ -30,10 +31,6 @@ from kws.graph.ir import QuantGraph
 from kws.system.files import replace_file
 
 Form = Literal["integer", "qdq"]
-
-OPSET = 21
-IR_VERSION = 10
-"""The ONNX file format that came with opset 21 (onnx 1.16)."""
 
 INPUT_NAME = "features"
 OUTPUT_NAME = "logits"
@@ -156,13 +153,8 @@ def _pack(
 ) -> bytes:
     helper = writer.onnx.helper
     graph = helper.make_graph(writer.nodes, "kws", inputs, outputs, writer.constants)
-    model = helper.make_model(
-        graph,
-        opset_imports=[helper.make_opsetid("", OPSET)],
-        ir_version=IR_VERSION,
-        producer_name="kws",
-        doc_string=description,
-    )
+    opsets = [helper.make_opsetid("", opset.OLDEST)]
+    model = helper.make_model(graph, opset_imports=opsets, producer_name="kws", doc_string=description)
     helper.set_model_props(model, dict(metadata))
-    writer.onnx.checker.check_model(model, full_check=True)
+    opset.declare_least(writer.onnx, model)
     return seal.seal(bytes(model.SerializeToString(deterministic=True)))

@@ -75,14 +75,14 @@ class ModelBuilder:
         for name, value in entries.items():
             self._metadata.append(self.schema.MetadataT(name=name, buffer=self.buffer(value.encode())))
 
-    def signature(self, key: str, inputs: Mapping[str, int], outputs: Mapping[str, int]) -> None:
-        """Name the entry subgraph's inputs and outputs (name -> tensor index) for LiteRT's signature runner."""
+    def signature(self, key: str, inputs: Mapping[str, int], outputs: Mapping[str, int], subgraph: int = 0) -> None:
+        """Name a subgraph's inputs and outputs (name -> tensor index) for LiteRT's signature runner."""
         tables = [
             [self.schema.TensorMapT(name=name, tensorIndex=index) for name, index in names.items()]
             for names in (inputs, outputs)
         ]
         self._signatures.append(
-            self.schema.SignatureDefT(inputs=tables[0], outputs=tables[1], signatureKey=key, subgraphIndex=0)
+            self.schema.SignatureDefT(inputs=tables[0], outputs=tables[1], signatureKey=key, subgraphIndex=subgraph)
         )
 
     def to_bytes(self) -> bytes:

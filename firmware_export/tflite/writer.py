@@ -3,7 +3,8 @@
 The graph goes straight into a flatbuffer, without a converter: the weights, scales and operators of the file are those
 of the graph, so the integers that come out are too. State lives in int8 resource variables, as ESPHome and TFLite
 Micro want it: a second subgraph, run by CALL_ONCE, fills them with their zero point; each step reads them first and
-assigns them last.
+assigns them last. LiteRT runs CALL_ONCE once in an interpreter's life, and what it calls a reset of all variables is of
+another kind of them: for LiteRT the second subgraph is a signature as well, which starts a new stream.
 """
 
 import json
@@ -13,12 +14,12 @@ from pathlib import Path
 import numpy as np
 
 from firmware_export import seal
-from firmware_export.exported_file import FORM_KEY, STATE_KEY
+from firmware_export.exported_file import FORM_KEY, RESET_SIGNATURE, STATE_KEY
 from firmware_export.tflite.flatbuffer import ModelBuilder, SubgraphBuilder
 from firmware_export.tflite.lowering import LOWERINGS, Lowering
 from kws.errors import KwsError
 from kws.graph.check import check
-from kws.graph.ir import QuantGraph
+from kws.graph.ir import Conv2D, DepthwiseConv2D, QuantGraph
 from kws.system.files import replace_file
 
 INPUT_NAME = "features"
@@ -33,6 +34,10 @@ MICRO_OPERATORS = frozenset((
 ))
 # fmt: on
 """The operators that ESPHome's micro_wake_word registers, all of them TFLite Micro's; nothing else is written."""
+
+OLDEST_RUNTIMES = {8: "2.7", 4: "2.13"}
+"""Bits of the weights -> the first tflite-runtime that runs the file: tried. Before 2.13 its depthwise kernels do not
+know four bits, its reference kernels no variables, and its default kernels round once."""
 
 Head = Callable[[Lowering], dict[str, int]]
 """What a model ends in: from the graph's tensors in TFLite to the outputs' names and tensor indices."""
@@ -95,11 +100,19 @@ def to_bytes(
         outputs |= {f"next/{state.read}": _copy(context, f"next/{state.read}", state.write) for state in graph.states}
     main.inputs, main.outputs = list(inputs.values()), list(outputs.values())
     model.signature(SIGNATURE_KEY, inputs, outputs)
+    for initial in model.subgraphs[1:]:
+        model.signature(RESET_SIGNATURE, {}, {}, initial.index)
     states = {} if streaming else {STATE_KEY: _states_json(graph)}
     form = "head" if head else "streaming" if streaming else "stateless"
     model.metadata({**(metadata or {}), FORM_KEY: form, **states, seal.KEY: seal.BLANK})
     _refuse_foreign(model)
     return seal.seal(model.to_bytes())
+
+
+def oldest_runtime(graph: QuantGraph) -> str:
+    """Return the first tflite-runtime that runs a .tflite of ``graph``, as LiteRT does, which came after it."""
+    bits = {op.weight_bits for op in graph.ops if isinstance(op, Conv2D | DepthwiseConv2D)}
+    return f"tflite-runtime {OLDEST_RUNTIMES[min(bits, default=8)]}"
 
 
 def _states_json(graph: QuantGraph) -> str:

@@ -1,7 +1,13 @@
-"""Graphs to export: DeepKWS- and BC-ResNet-shaped ones, and the small random ones of the tests of the graph."""
+"""Graphs to export: DeepKWS- and BC-ResNet-shaped ones, and the small random ones of the tests of the graph; older
+runtimes.
+"""
 
+import os
+import platform
+import sys
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -251,3 +257,37 @@ def deepkws_like() -> Callable[..., QuantGraph]:
 def residual_like() -> Callable[..., QuantGraph]:
     """Makes BC-ResNet-shaped graphs: ``residual_like(rng, channels=6, blocks=2, outputs=3)``."""
     return make_residual
+
+
+def make_four_bits(graph: QuantGraph) -> QuantGraph:
+    """The graph with weights of four bits, which are nearly the same real values."""
+    return replace(graph, ops=tuple(four_bit_op(op) for op in graph.ops))
+
+
+def four_bit_op(op: Op) -> Op:
+    if not isinstance(op, Conv2D | DepthwiseConv2D):
+        return op
+    step = np.float32(127 / 7)
+    weights, bias = np.rint(op.weights / step).astype(np.int8), np.rint(op.bias / step).astype(np.int32)
+    return replace(op, weights=weights, bias=bias, weight_scales=op.weight_scales * step, weight_bits=4)
+
+
+@pytest.fixture(scope="session")
+def four_bits() -> Callable[[QuantGraph], QuantGraph]:
+    """Makes of a graph one whose weights have four bits: ``four_bits(graph)``."""
+    return make_four_bits
+
+
+@pytest.fixture(scope="session")
+def older_runtimes() -> Path:
+    """The Python of an environment with tflite-runtime 2.14 and ONNX Runtime 1.15, which `make test` sets up.
+
+    There are builds for Python 3.11 on Linux; where there are none, there is nothing to test.
+    """
+    named = os.environ.get("KWS_TFLITE_RUNTIME")
+    if not named:
+        reason = "KWS_TFLITE_RUNTIME names no Python with the older runtimes: make test sets one up"
+        if os.environ.get("CI") and sys.version_info[:2] == (3, 11) and platform.system() == "Linux":
+            pytest.fail(reason)
+        pytest.skip(reason)
+    return Path(named)

@@ -1,9 +1,11 @@
 """Export as a whole: what is written names its model, and what does not agree with the graph is not written."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from firmware_export import exported_file
@@ -38,6 +40,37 @@ def test_the_arena_is_in_the_file_and_in_the_report(tone_model: KwsModel, tmp_pa
         assert f"{path}  ({path.stat().st_size:,} bytes)  {arena.text()}" in report.text()
         wanted = {"measured": arena.measured_bytes, "declared": arena.declared_bytes}
         assert report.to_data()["arena_bytes"][str(path)] == wanted
+
+
+def test_the_report_says_which_runtimes_a_file_runs_in(
+    tone_model: KwsModel, four_bits: Callable[[QuantGraph], QuantGraph], tmp_path: Path
+) -> None:
+    of_bits = {8: tone_model, 4: replace(tone_model, graph=four_bits(tone_model.graph))}
+    for bits, (lite, fused) in {8: ("2.7", "1.14"), 4: ("2.13", "1.19")}.items():
+        wanted = {
+            "beep.tflite": f"tflite-runtime {lite}",
+            "beep_stateless.tflite": f"tflite-runtime {lite}",
+            "beep.onnx": "ONNX Runtime 1.14",
+            "beep_qdq.onnx": f"ONNX Runtime {fused}",
+            "beep_audio.onnx": "ONNX Runtime 1.14",
+        }
+        for target in ("tflite", "onnx"):
+            report = export(of_bits[bits], "beep", target, tmp_path, verify_seconds=1.0)
+            for path, line in zip(report.files, report.text().splitlines(), strict=False):
+                assert line.startswith(f"{path}  (")
+                assert line.endswith(f"; runs in {wanted[path.name]} and newer")
+            said = report.to_data()["oldest_runtimes"]
+            assert said == {str(path): wanted[path.name] for path in report.files}
+
+
+def test_the_report_says_how_a_new_stream_starts_where_the_file_has_the_state(
+    tone_model: KwsModel, deepkws_like: Callable[..., QuantGraph], tmp_path: Path
+) -> None:
+    graph = deepkws_like(np.random.default_rng(1), hidden=8, outputs=2)
+    report = export(replace(tone_model, graph=graph), "beep", "tflite", tmp_path, verify_seconds=1.0)
+    lines = report.text().splitlines()
+    assert "; LiteRT starts a new stream by the signature reset_state; " in lines[0]
+    assert "reset_state" not in lines[1]
 
 
 def test_a_file_that_differs_from_the_graph_is_not_written(

@@ -1,6 +1,5 @@
 """tflite-runtime 2.14 in its own environment, which `make test` sets up where there is a build of it (Python 3.11)."""
 
-import platform
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -21,23 +20,17 @@ from kws.graph.ir import QuantGraph
 from kws.system.packages import NotInstalledError
 
 Maker = Callable[..., QuantGraph]
-HAS_A_BUILD = sys.version_info[:2] == (3, 11) and platform.system() == "Linux"
 
 
 @pytest.fixture(autouse=True)
-def installed() -> None:
-    """Where there is a build, a missing environment is a failure; elsewhere there is nothing to test."""
-    if not HAS_A_BUILD and tflite_worker.interpreter() is None:
-        pytest.skip("tflite-runtime 2.14 has builds for Python 3.11 and older on Linux alone")
+def environment(older_runtimes: Path) -> Path:
+    """Every test here needs it."""
+    return older_runtimes
 
 
 def noise(graph: QuantGraph, steps: int) -> NDArray[np.int8]:
     stride, bands = graph.tensor(graph.input).shape
     return np.random.default_rng(0).integers(-128, 128, (steps * stride, bands)).astype(np.int8)
-
-
-def test_it_is_there() -> None:
-    assert tflite_worker.interpreter() is not None, "run make test, which sets up .venv-tflite"
 
 
 @settings(max_examples=4, deadline=None, suppress_health_check=list(HealthCheck), phases=[Phase.reuse, Phase.generate])
@@ -80,10 +73,18 @@ def test_another_python_is_no_such_environment(
     monkeypatch.setenv(tflite_worker.VARIABLE, sys.executable)
     with pytest.raises(NotInstalledError, match="No module named 'tflite_runtime'"):
         TfliteRuntimeEngine(content)
+
+
+def test_without_the_variable_only_this_python_is_asked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Nothing beside the package is looked for."""
     monkeypatch.delenv(tflite_worker.VARIABLE)
-    monkeypatch.setattr(tflite_worker, "_BESIDE", tmp_path / "nothing")
     assert tflite_worker.interpreter() is None
-    assert all("tflite-runtime" not in candidate.name for candidate in verify.tflite_candidates(lambda: content))
+    assert all("tflite-runtime" not in candidate.name for candidate in verify.tflite_candidates(lambda: b""))
+    (tmp_path / "tflite_runtime").mkdir()
+    (tmp_path / "tflite_runtime" / "__init__.py").touch()
+    monkeypatch.syspath_prepend(tmp_path)
+    assert tflite_worker.interpreter() == Path(sys.executable)
+    assert any("tflite-runtime" in candidate.name for candidate in verify.tflite_candidates(lambda: b""))
 
 
 def test_a_damaged_file_is_refused(deepkws_like: Maker) -> None:

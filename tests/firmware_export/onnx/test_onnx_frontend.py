@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from firmware_export.engines.runtimes import OnnxEngine
 from firmware_export.onnx import frontend as onnx_frontend
+from firmware_export.onnx import opset
 from firmware_export.onnx import writer as onnx_writer
 from firmware_export.onnx.arithmetic import Integers
 from firmware_export.onnx.builder import Writer
@@ -60,8 +61,8 @@ def lfbe_session(config: FrontendConfig, stride: int) -> Any:
         given.append(writer.value_info("audio_state", silence(config).shape, np.int16))
     made = [onnx.helper.make_tensor_value_info(name, onnx.TensorProto.INT64, shape)]
     graph = onnx.helper.make_graph(writer.nodes, "lfbe", given, made, writer.constants)
-    opsets = [onnx.helper.make_opsetid("", onnx_writer.OPSET)]
-    model = onnx.helper.make_model(graph, opset_imports=opsets, ir_version=onnx_writer.IR_VERSION)
+    model = onnx.helper.make_model(graph)
+    opset.declare_least(onnx, model)
     return onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
 
 

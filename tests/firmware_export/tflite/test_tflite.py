@@ -11,6 +11,7 @@ import hypothesis.strategies as st
 import numpy as np
 import pytest
 from ai_edge_litert import schema_py_generated as schema
+from ai_edge_litert.compiled_model import CompiledModel
 from ai_edge_litert.interpreter import Interpreter as LiteRtInterpreter
 from ai_edge_litert.interpreter import OpResolverType
 from hypothesis import HealthCheck, given, settings
@@ -154,6 +155,73 @@ def run_stateless(graph: QuantGraph, content: bytes, features: NDArray[np.int8])
         logits.append(made["logits"][0])
         states = {name: made[name.replace("state/", "next/", 1)] for name in states}
     return np.array(logits)
+
+
+@pytest.mark.parametrize("kernels", list(OpResolverType))
+def test_a_signature_starts_a_new_stream_in_litert(graph: QuantGraph, kernels: OpResolverType) -> None:
+    """Before the first step and after many, and as often as one likes; what LiteRT calls a reset does nothing."""
+    interpreter = LiteRtInterpreter(
+        model_content=tflite.to_bytes(graph), experimental_op_resolver_type=kernels, num_threads=1
+    )
+    interpreter.allocate_tensors()
+    source, target = interpreter.get_input_details()[0]["index"], interpreter.get_output_details()[0]["index"]
+    features = features_for(graph, 50, np.random.default_rng(0))
+
+    def stream() -> NDArray[np.int8]:
+        logits = []
+        for step in features:
+            interpreter.set_tensor(source, step[None, None])
+            interpreter.invoke()
+            logits.append(interpreter.get_tensor(target)[0])
+        return np.array(logits)
+
+    interpreter.get_signature_runner("reset_state")()
+    first = stream()
+    assert np.abs(first.astype(np.int16) - Interpreter(graph).run(features)).max() <= 1
+    interpreter.reset_all_variables()
+    assert not np.array_equal(stream(), first)
+    for _ in range(2):
+        interpreter.get_signature_runner("reset_state")()
+        np.testing.assert_array_equal(stream(), first)
+
+
+def test_a_signature_starts_a_new_stream_in_a_compiled_model(graph: QuantGraph, tmp_path: Path) -> None:
+    """LiteRT's newer interface, which has no reset of its own."""
+    path = tmp_path / "model.tflite"
+    tflite.write(graph, path)
+    model = CompiledModel.from_file(str(path))
+    assert list(model.get_signature_list()) == ["serving_default", "reset_state"]
+    given, made = model.create_input_buffers(0), model.create_output_buffers(0)
+    features = features_for(graph, 50, np.random.default_rng(0))
+
+    def stream() -> NDArray[np.int8]:
+        logits = []
+        for step in features:
+            given[0].write(step)
+            model.run_by_index(0, given, made)
+            logits.append(made[0].read(graph.outputs, np.int8))
+        return np.array(logits)
+
+    first = stream()
+    assert not np.array_equal(stream(), first)
+    model.run_by_index(1, [], [])
+    np.testing.assert_array_equal(stream(), first)
+
+
+def test_a_file_without_state_of_its_own_has_nothing_to_reset(graph: QuantGraph) -> None:
+    stateless = LiteRtInterpreter(model_content=tflite.to_bytes(graph, streaming=False))
+    assert list(stateless.get_signature_list()) == ["serving_default"]
+
+
+def test_an_older_file_is_reset_by_a_fresh_interpreter(graph: QuantGraph, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that was exported when there was no such signature."""
+    monkeypatch.setattr(tflite, "RESET_SIGNATURE", "another")
+    content = tflite.to_bytes(graph)
+    features = features_for(graph, 50, np.random.default_rng(0))
+    engine = LiteRtEngine(content, reference=True)
+    for _ in range(2):
+        np.testing.assert_array_equal(engine.run(features), Interpreter(graph).run(features))
+        engine.reset()
 
 
 def test_states_that_are_inputs_or_outputs_or_kept() -> None:
