@@ -127,7 +127,7 @@ def _point(ours: Sequence[Curve], others: Sequence[Curve], target: float, seed: 
         [missed[one] for one in speakers], [missed_there[one] for one in speakers], np.random.default_rng(seed)
     )
     misses, against = missed.total(), missed_there.total()
-    words = sum(sum(curve.said) for curve in ours)
+    words = sum(sum(curve.words) for curve in ours)
     return ComparedPoint(target, words, misses, against, 1.0 - misses / against if against else None, interval)
 
 

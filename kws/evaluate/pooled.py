@@ -20,10 +20,11 @@ from kws.detector.model_file import KwsModel
 from kws.errors import KwsError
 from kws.evaluate import scoring
 from kws.evaluate.conditions import Condition, curves_under
-from kws.evaluate.curve import Curve, Measured
+from kws.evaluate.curve import Curve
 from kws.evaluate.intervals import binomial_interval, poisson_interval, speaker_bootstrap
 from kws.evaluate.results import SpeakerMisses
 from kws.evaluate.scoring import Subject
+from kws.streams.sweep import Measured
 
 TARGETS_PER_HOUR = (0.0, 0.1, 0.5, 1.0, 2.0)
 
@@ -214,7 +215,7 @@ def pooled_point(
     """Add up what was chosen of each curve; ``seed`` is that of the bootstrap: the same one, the same resamples."""
     said = Counter[str]()
     for curve in curves:
-        said.update(dict(zip(curve.speakers, curve.said, strict=True)))
+        said.update(dict(zip(curve.speakers, curve.words, strict=True)))
     missed = misses_by_speaker(curves, chosen)
     speakers = sorted(said)
     words, misses = said.total(), missed.total()

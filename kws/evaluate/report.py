@@ -22,7 +22,7 @@ from kws.evaluate.results import (
     negative_result,
     positive_result,
 )
-from kws.streams import metrics
+from kws.streams import sweep
 from kws.streams.layout import plans
 from kws.streams.metrics import Trace
 
@@ -116,10 +116,10 @@ def operating_points(
             raise KwsError(
                 f"{_names(read)}: split {split!r} has no clip {missing}; add some, thresholds are chosen on both"
             )
-        curve = metrics.det_curve(positives, negatives, model.detector.refractory_steps(model.step_ms))
+        curve = sweep.det_curve(positives, negatives, model.detector.refractory_steps(model.step_ms))
         measured_on = _measured_on(split, curve[0], positives, negatives, noise_snr_db)
-        points += metrics.operating_points(curve, targets_per_hour, measured_on, phrase)
-        defaults.append(metrics.best(curve, default_target_per_hour).threshold)
+        points += sweep.operating_points(curve, targets_per_hour, measured_on, phrase)
+        defaults.append(sweep.best(curve, default_target_per_hour).threshold)
     return tuple(points), tuple(defaults)
 
 
@@ -168,7 +168,7 @@ def _headline_hours(traces: Sequence[Trace]) -> tuple[bool, float]:
 
 def _measured_on(
     split: str,
-    point: metrics.DetPoint,
+    point: sweep.DetPoint,
     positives: Sequence[Trace],
     negatives: Sequence[Trace],
     noise_snr_db: float | None,
@@ -203,5 +203,5 @@ def _split_result(
             negative_result(groups[label], threshold, refractory_steps, corpus.transcripts, corpus.folder)
             for label in other
         ),
-        metrics.det_curve(positives, negatives, refractory_steps) if positives and negatives else (),
+        sweep.det_curve(positives, negatives, refractory_steps) if positives and negatives else (),
     )

@@ -108,7 +108,7 @@ def test_a_pool_is_the_sum_of_what_evaluate_says(tones: Pooled, tone_corpus: Pat
     clean = tones.results[0]
     for curve, split in zip(clean.curves, alone.splits, strict=True):
         first = split.positives[0]
-        assert (sum(curve.said), sum(curve.shipped.missed)) == (first.positives, first.misses)
+        assert (sum(curve.words), sum(curve.shipped.missed)) == (first.positives, first.misses)
         assert curve.shipped.point.false_accepts == split.negatives[0].false_accepts
         assert curve.hours == pytest.approx(split.negatives[0].hours)
     assert clean.shipped.misses == sum(split.positives[0].misses for split in alone.splits) == 1
