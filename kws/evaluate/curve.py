@@ -3,7 +3,15 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from kws.data.corpus import Corpus
+from kws.data.phrases import positive_labels
+from kws.errors import KwsError
+from kws.evaluate import scoring
+from kws.evaluate.headline import by_label, headline, headline_plans
+from kws.evaluate.scoring import Subject
+from kws.streams.conditions import Condition
 from kws.streams.metrics import Trace
+from kws.streams.plan import plans
 from kws.streams.sweep import MAX_DET_POINTS, NEVER, Measured, Sweep, best
 
 MOST_PER_HOUR = 10.0
@@ -56,3 +64,41 @@ def measure(
         if measured[-1].false_accepts_per_hour > _TRIED_PER_HOUR:
             break
     return Curve(name, phrase, sweep.groups, sweep.words, tuple(measured[::-1]), sweep.at(shipped))
+
+
+def curves_under(subjects: Sequence[Subject], corpus: Corpus, condition: Condition) -> list[list[Curve]]:
+    """Return each subject's curves, a phrase each; every stream is built once for all of them.
+
+    Measured are the phrase alone and ordinary speech, as in ``headline``.
+
+    Raises:
+        KwsError: the split lacks a phrase, audio without it, or what the condition needs; a clip cannot be read.
+    """
+    phrases = tuple(dict.fromkeys(phrase for one in subjects for phrase in one.phrases))
+    planned = headline_plans(plans(corpus.clips, condition, phrases), phrases)
+    scored = scoring.score_all(subjects, planned, corpus.transcripts, f"Scoring, {condition.split}, {condition.name}")
+    return [
+        [_curve(one, phrase, threshold, traces, corpus, condition) for phrase, threshold in _shipped(one)]
+        for one, traces in zip(subjects, scored, strict=True)
+    ]
+
+
+def _shipped(one: Subject) -> list[tuple[str, int]]:
+    return list(zip(one.phrases, one.thresholds, strict=True))
+
+
+def _curve(
+    one: Subject,
+    phrase: str,
+    threshold: int,
+    traces: scoring.PhraseTraces,
+    corpus: Corpus,
+    condition: Condition,
+) -> Curve:
+    positives, negatives = headline(by_label(traces[phrase]), phrase)
+    if not positives or not negatives:
+        missing = "without the phrase" if positives else f"with the label {positive_labels(phrase)[0]!r}"
+        raise KwsError(
+            f"{corpus.manifest}: split {condition.split!r} has no clip {missing}; add some or leave {phrase!r} out"
+        )
+    return measure(one.name, phrase, positives, negatives, threshold, one.refractory_steps)

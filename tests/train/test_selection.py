@@ -17,13 +17,13 @@ from kws.frontend import FrontendConfig
 from kws.models.layers import Relu, Sequential, TimeConv
 from kws.recipe import Recipe
 from kws.recipe.train import TrainConfig
-from kws.streams.layout import Event, Layout, Span, Stream
+from kws.streams.layout import Event, Layout, Span
 from kws.streams.metrics import Trace
-from kws.streams.noise import active_power
+from kws.streams.noise import active_power, with_built_in_noise
 from kws.streams.sweep import NEVER, best, det_curve
 from kws.train import selection
 from kws.train.fit.loop import Task
-from kws.train.held_out import Domain, HeldOutStream, held_out_streams, with_generated_noise
+from kws.train.held_out import Domain, HeldOutStream, held_out_streams
 from kws.train.run import build_model
 from kws.train.selection import GroupRates, judge, streamed, sweep
 
@@ -181,12 +181,11 @@ def test_the_splits_own_noise_is_taken_where_there_is_some(corpus: Corpus) -> No
     assert torch.equal(generated[0].features, recorded[0].features)
 
 
-def test_generated_noise_is_ten_decibels_below_the_speech() -> None:
+def test_built_in_noise_is_ten_decibels_below_the_speech() -> None:
     rng = np.random.default_rng(0)
     samples = np.zeros(20 * RATE, np.int16)
     samples[4 * RATE : 6 * RATE] = rng.integers(-3000, 3000, 2 * RATE)
-    layout = Layout("s", "computer", 20.0, (Span("a.wav", "ann", 4.0, 6.0),))
-    noise = with_generated_noise(Stream(layout, samples), rng).astype(np.float64) - samples
+    noise = with_built_in_noise(samples, [(4 * RATE, 6 * RATE)], 10.0, rng).astype(np.float64) - samples
     speech = active_power(samples[4 * RATE : 6 * RATE])
     assert 10 * np.log10(speech / np.mean(noise**2)) == pytest.approx(10.0, abs=0.5)
 
@@ -203,6 +202,16 @@ def test_several_phrases_have_streams_of_their_own_and_share_other_speech(corpus
     shared = [stream for stream in streams if not stream.group]
     assert all(set(stream.layouts) == {0, 1} for stream in shared)
     assert [sum(len(stream.layouts[index].ignored) for stream in shared) for index in (0, 1)] == [0, 1]
+
+
+def test_a_label_that_holds_a_phrase_is_no_negative_of_it_here_as_in_the_evaluation(corpus: Corpus) -> None:
+    """Without ordinary speech all other clips are negatives, but "hey_alexa" says "alexa"."""
+    domain = corpus("a", computer=2, alexa=2, hey_alexa=4, music_on=4)
+    shared = [stream for stream in lay([domain], phrases=("computer", "alexa")) if not stream.group]
+    held = {
+        Path(span.path).name.split("_dev_")[1][:5]: set(one.layouts) for one in shared for span in one.layouts[0].spans
+    }
+    assert held == {"hey_a": {0}, "music": {0, 1}}
 
 
 def test_missing_clips_are_named(corpus: Corpus) -> None:
