@@ -19,10 +19,9 @@ from pymicro_wakeword import Model
 from kws.data.manifest import slug
 from kws.detector.model_file import load
 from kws.evaluate import compare, micro_wake_word, pooled
-from kws.evaluate.conditions import conditions
-from kws.evaluate.pooled import Options
-from kws.evaluate.scoring import Subject
+from kws.evaluate.scoring import Options, Subject
 from kws.evaluate.show import pooled_table
+from kws.streams.conditions import Conditions
 
 PEERS = {model.value: model for model in Model}
 MODELS = Path(pymicro_wakeword.__file__).parent / "models"
@@ -41,7 +40,7 @@ def main() -> None:
     phrases = {phrase for _, model in models for phrase in model.detector.phrases if slug(phrase) in PEERS}
     if not phrases:
         parser.error(f"no model is for a phrase that a peer has: {', '.join(PEERS)}")
-    asked = conditions([arguments.split], arguments.noise_snr_db, arguments.room)
+    asked = Conditions((arguments.split,), arguments.noise_snr_db, arguments.room)
     options = Options(asked, phrases=tuple(sorted(phrases)))
     ours = pooled.subjects_of(models, options)
     peers = [peer(phrase) for one in ours for phrase in one.phrases]

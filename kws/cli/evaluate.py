@@ -10,7 +10,7 @@ from kws.cli.options import ENGINE, FILE, JSON, SEED, THRESHOLD, Finite
 
 if TYPE_CHECKING:
     from kws.detector.model_file import KwsModel
-    from kws.evaluate.pooled import Options
+    from kws.evaluate.scoring import Options
 
 
 @click.command()
@@ -62,14 +62,14 @@ def evaluate(
     kws evaluate A.kws B.kws --manifest DIR --pool             all phrases of both as one figure
     kws evaluate A.kws --manifest DIR --against OTHER.kws      fewer misses at equal false accepts
     """
-    from kws.evaluate.conditions import conditions
-    from kws.evaluate.pooled import Options
+    from kws.evaluate.scoring import Options
     from kws.evaluate.show.plot import check_format
+    from kws.streams.conditions import Conditions
 
     if plot is not None:
         check_format(plot)
     path = manifest / "manifest.csv" if manifest.is_dir() else manifest
-    options = Options(conditions(splits, noise_snr_db, room), engine, threshold, seed, phrases)
+    options = Options(Conditions(splits, noise_snr_db, room, seed, engine), threshold, phrases)
     if against:
         _compare(models, against, path, options, plot, as_json)
     elif pool:
@@ -78,33 +78,16 @@ def evaluate(
         what = "--room is" if room else "several models are"
         raise click.UsageError(f"{what} for pooled figures; add --pool, or --against OTHER.kws to compare")
     else:
-        _one(models[0], path, splits, noise_snr_db, options, plot, as_json)
+        _one(models[0], path, options, plot, as_json)
 
 
-def _one(
-    model: Path,
-    manifest: Path,
-    splits: tuple[str, ...],
-    noise_snr_db: float | None,
-    options: "Options",
-    plot: Path | None,
-    as_json: bool,
-) -> None:
+def _one(model: Path, manifest: Path, options: "Options", plot: Path | None, as_json: bool) -> None:
     from kws.detector.model_file import load
     from kws.evaluate.report import evaluate as run
     from kws.evaluate.show import table
     from kws.evaluate.show.plot import plot_det
 
-    result = run(
-        load(model),
-        manifest,
-        splits,
-        options.engine,
-        options.threshold,
-        noise_snr_db,
-        options.seed,
-        options.phrases,
-    )
+    result = run(load(model), manifest, options)
     if plot is not None:
         plot_det([result], plot)
     click.echo(json.dumps(result.to_data()) if as_json else table.text(result))

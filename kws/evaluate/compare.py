@@ -14,11 +14,11 @@ from kws.data import corpus as corpora
 from kws.detector.model_file import KwsModel
 from kws.errors import KwsError
 from kws.evaluate import pooled
-from kws.evaluate.conditions import Condition, curves_under
-from kws.evaluate.curve import Curve
+from kws.evaluate.curve import Curve, curves_under
 from kws.evaluate.intervals import paired_reduction
-from kws.evaluate.pooled import Options, Pooled
-from kws.evaluate.scoring import Subject
+from kws.evaluate.pooled import Pooled
+from kws.evaluate.scoring import Options, Subject
+from kws.streams.conditions import Condition
 
 TARGETS_PER_HOUR = (0.5, 1.0, 2.0)
 
@@ -100,12 +100,12 @@ def evaluate_subjects(
     corpus = corpora.read(manifest)
     sides: tuple[list[pooled.PooledResult], list[pooled.PooledResult]] = ([], [])
     results = []
-    for condition in options.conditions:
-        found = curves_under([*ours, *others], corpus, condition, options.seed)
+    for condition in options.conditions.rows():
+        found = curves_under([*ours, *others], corpus, condition)
         here, there = _flat(found[: len(ours)]), _flat(found[len(ours) :])
         for side, curves in zip(sides, (here, there), strict=True):
-            side.append(pooled.pool(curves, condition, options.seed))
-        results.append(compare(here, there, condition, options.seed))
+            side.append(pooled.pool(curves, condition))
+        results.append(compare(here, there, condition))
     return Comparison(
         pooled.summary(ours, manifest, options, sides[0]),
         pooled.summary(others, manifest, options, sides[1]),
@@ -113,9 +113,9 @@ def evaluate_subjects(
     )
 
 
-def compare(ours: Sequence[Curve], others: Sequence[Curve], condition: Condition, seed: int) -> ComparedResult:
+def compare(ours: Sequence[Curve], others: Sequence[Curve], condition: Condition) -> ComparedResult:
     """Compare the curves of two sides, measured on the same streams, at each target."""
-    return ComparedResult(condition, tuple(_point(ours, others, target, seed) for target in TARGETS_PER_HOUR))
+    return ComparedResult(condition, tuple(_point(ours, others, target, condition.seed) for target in TARGETS_PER_HOUR))
 
 
 def _point(ours: Sequence[Curve], others: Sequence[Curve], target: float, seed: int) -> ComparedPoint:
@@ -127,7 +127,7 @@ def _point(ours: Sequence[Curve], others: Sequence[Curve], target: float, seed: 
         [missed[one] for one in speakers], [missed_there[one] for one in speakers], np.random.default_rng(seed)
     )
     misses, against = missed.total(), missed_there.total()
-    words = sum(sum(curve.said) for curve in ours)
+    words = sum(sum(curve.words) for curve in ours)
     return ComparedPoint(target, words, misses, against, 1.0 - misses / against if against else None, interval)
 
 

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from kws.data.phrases import positive_labels
 from kws.evaluate.results import HEADLINE_NEGATIVES
 from kws.streams.metrics import Trace
+from kws.streams.plan import Plan
 
 Groups = dict[str, list[Trace]]
 
@@ -26,3 +27,12 @@ def headline(groups: Groups, phrase: str) -> tuple[list[Trace], list[Trace]]:
     others = [trace for label, group in groups.items() if label not in positive_labels(phrase) for trace in group]
     negatives = groups.get(HEADLINE_NEGATIVES, others)
     return positives, negatives if sum(trace.layout.hours for trace in negatives) > 0.0 else []
+
+
+def headline_plans(planned: Sequence[Plan], phrases: Sequence[str]) -> list[Plan]:
+    """Return the streams that the headline is about, before anything is listened to."""
+    if not any(plan.label == HEADLINE_NEGATIVES for plan in planned):
+        return list(planned)
+    there = {plan.label for plan in planned}
+    alone = {next((label for label in positive_labels(phrase) if label in there), "") for phrase in phrases}
+    return [plan for plan in planned if plan.label in {HEADLINE_NEGATIVES, *alone}]

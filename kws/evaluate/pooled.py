@@ -19,11 +19,12 @@ from kws.detector.decision import SCORE_ONE
 from kws.detector.model_file import KwsModel
 from kws.errors import KwsError
 from kws.evaluate import scoring
-from kws.evaluate.conditions import Condition, curves_under
-from kws.evaluate.curve import Curve, Measured
+from kws.evaluate.curve import Curve, curves_under
 from kws.evaluate.intervals import binomial_interval, poisson_interval, speaker_bootstrap
 from kws.evaluate.results import SpeakerMisses
-from kws.evaluate.scoring import Subject
+from kws.evaluate.scoring import Options, Subject
+from kws.streams.conditions import Condition
+from kws.streams.sweep import Measured
 
 TARGETS_PER_HOUR = (0.0, 0.1, 0.5, 1.0, 2.0)
 
@@ -122,17 +123,6 @@ class Pooled:
         }
 
 
-@dataclass(frozen=True)
-class Options:
-    """How to evaluate; ``threshold`` (0..1) replaces the models' own, ``phrases`` are some of theirs."""
-
-    conditions: tuple[Condition, ...]
-    engine: str = "auto"
-    threshold: float | None = None
-    seed: int = 0
-    phrases: tuple[str, ...] = ()
-
-
 def evaluate(models: Sequence[tuple[str, KwsModel]], manifest: Path, options: Options) -> Pooled:
     """Run named models over the streams of each condition and pool what they do.
 
@@ -143,9 +133,9 @@ def evaluate(models: Sequence[tuple[str, KwsModel]], manifest: Path, options: Op
     subjects = subjects_of(models, options)
     corpus = corpora.read(manifest)
     results = []
-    for condition in options.conditions:
-        found = curves_under(subjects, corpus, condition, options.seed)
-        results.append(pool([curve for one in found for curve in one], condition, options.seed))
+    for condition in options.conditions.rows():
+        found = curves_under(subjects, corpus, condition)
+        results.append(pool([curve for one in found for curve in one], condition))
     return summary(subjects, manifest, options, results)
 
 
@@ -153,8 +143,8 @@ def summary(subjects: Sequence[Subject], manifest: Path, options: Options, resul
     """Return the results of some subjects with what they were made from."""
     return Pooled(
         str(manifest),
-        options.engine,
-        options.seed,
+        options.conditions.engine,
+        options.conditions.seed,
         tuple(one.name for one in subjects),
         tuple(dict.fromkeys(phrase for one in subjects for phrase in one.phrases)),
         options.threshold is None,
@@ -178,7 +168,7 @@ def subjects_of(models: Sequence[tuple[str, KwsModel]], options: Options) -> lis
     for name, model in models:
         phrases = tuple(phrase for phrase in model.detector.phrases if slug(phrase) in wanted)
         if phrases:
-            one = scoring.subject(model, options.engine, phrases, name)
+            one = scoring.subject(model, options.conditions.engine, phrases, name)
             level = (
                 one.thresholds if options.threshold is None else (round(options.threshold * SCORE_ONE),) * len(phrases)
             )
@@ -186,8 +176,9 @@ def subjects_of(models: Sequence[tuple[str, KwsModel]], options: Options) -> lis
     return subjects
 
 
-def pool(curves: Sequence[Curve], condition: Condition, seed: int) -> PooledResult:
+def pool(curves: Sequence[Curve], condition: Condition) -> PooledResult:
     """Return the curves of one condition as one."""
+    seed = condition.seed
     rates = sorted({0.0}.union(*(curve.rates_per_hour() for curve in curves)))
     det: list[PooledPoint] = []
     for rate in rates:
@@ -214,7 +205,7 @@ def pooled_point(
     """Add up what was chosen of each curve; ``seed`` is that of the bootstrap: the same one, the same resamples."""
     said = Counter[str]()
     for curve in curves:
-        said.update(dict(zip(curve.speakers, curve.said, strict=True)))
+        said.update(dict(zip(curve.speakers, curve.words, strict=True)))
     missed = misses_by_speaker(curves, chosen)
     speakers = sorted(said)
     words, misses = said.total(), missed.total()

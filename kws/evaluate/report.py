@@ -1,7 +1,6 @@
 """Measure a model on a manifest's streams: one call, every figure with its interval."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -22,74 +21,67 @@ from kws.evaluate.results import (
     negative_result,
     positive_result,
 )
-from kws.streams import metrics
-from kws.streams.layout import plans
+from kws.evaluate.scoring import Options
+from kws.streams import sweep
+from kws.streams.conditions import Condition, Conditions
 from kws.streams.metrics import Trace
+from kws.streams.plan import plans
 
 TARGETS_PER_HOUR = (0.1, 0.5, 1.0, 2.0)
 DEFAULT_TARGET_PER_HOUR = 0.5
+
+DEV = Conditions(("dev",))
+"""Where thresholds are chosen: on clean clips that training has not learned from."""
 
 ENOUGH_POSITIVES = 10
 """From this many words on, thresholds are chosen on one corpus alone."""
 
 
-@dataclass(frozen=True)
-class _Options:
-    engine: str
-    noise_snr_db: float | None
-    seed: int
-
-
-def evaluate(
-    model: KwsModel,
-    manifest: Path,
-    splits: Sequence[str] = ("test",),
-    engine: str = "auto",
-    threshold: float | None = None,
-    noise_snr_db: float | None = None,
-    seed: int = 0,
-    phrases: Sequence[str] = (),
-) -> Evaluation:
-    """Run ``model`` over the streams of ``splits``, through the decision that ships; every phrase by itself.
+def evaluate(model: KwsModel, manifest: Path, options: Options | None = None) -> Evaluation:
+    """Run ``model`` over the streams of each split, through the decision that ships; every phrase by itself.
 
     Args:
         model: the detector; its phrases say which labels are positive.
         manifest: path of a manifest.csv; ``utterances.csv`` beside it, if any, explains false accepts.
-        splits: of "train", "dev", "test".
-        engine: "auto", "c" or "graph"; the numbers are the same.
-        threshold: confidence 0..1 to fire at, instead of the model's own, for every phrase.
-        noise_snr_db: mix the split's own noise recordings in at this ratio.
-        seed: of dither, noise and bootstrap.
-        phrases: those to measure, of the model's; none named: all.
+        options: conditions, threshold and phrases; by default split test, clean, with the model's own thresholds.
 
     Raises:
-        KwsError: the manifest or a clip cannot be read, a split holds nothing to evaluate on, or the model has no
-            such phrase.
+        KwsError: the manifest or a clip cannot be read, a split holds nothing to evaluate on, the model has no such
+            phrase, or a room is asked for, which only pooled figures have.
     """
-    wanted = _wanted(model, phrases)
+    options = options or Options()
+    conditions, threshold = options.conditions, options.threshold
+    if conditions.room:
+        raise KwsError("rooms are a row of pooled figures alone; ask for these (--pool) or leave the room out")
+    phrases = _chosen(model, options.phrases)
     own = dict(zip(model.detector.phrases, model.thresholds, strict=True))
-    levels = {phrase: own[phrase] if threshold is None else round(threshold * SCORE_ONE) for phrase in wanted}
-    corpus, options = corpora.read(manifest), _Options(engine, noise_snr_db, seed)
+    levels = {phrase: own[phrase] if threshold is None else round(threshold * SCORE_ONE) for phrase in phrases}
+    corpus = corpora.read(manifest)
     results = []
-    for split in splits:
-        traces = _traces(model, corpus, split, wanted, options)
+    for condition in conditions.whole():
+        traces = _traces(model, corpus, condition, phrases, conditions.engine)
         results += [
-            _split_result(model, corpus, split, phrase, traces[phrase], levels[phrase], seed) for phrase in wanted
+            _split_result(model, corpus, condition, phrase, traces[phrase], levels[phrase]) for phrase in phrases
         ]
-    return Evaluation(wanted, str(manifest), engine, tuple(levels.values()), noise_snr_db, seed, tuple(results))
+    return Evaluation(
+        phrases,
+        str(manifest),
+        conditions.engine,
+        tuple(levels.values()),
+        conditions.noise_snr_db,
+        conditions.seed,
+        tuple(results),
+    )
 
 
 def operating_points(
     model: KwsModel,
     manifests: Path | Sequence[Corpus],
-    split: str = "dev",
-    engine: str = "auto",
-    noise_snr_db: float | None = None,
-    seed: int = 0,
+    conditions: Conditions = DEV,
     targets_per_hour: Sequence[float] = TARGETS_PER_HOUR,
     default_target_per_hour: float = DEFAULT_TARGET_PER_HOUR,
 ) -> tuple[tuple[OperatingPoint, ...], tuple[int, ...]]:
-    """Choose thresholds (Q15) on ``split`` for targets of false accepts per hour; return (points, default thresholds).
+    """Choose thresholds (Q15) on one split for targets of false accepts per hour; return (points, default thresholds).
 
     The points are those of every phrase, in the model's order; the thresholds are one for each. Of several corpora,
     from synthetic voices to the recordings that are most like the use, each phrase's words are those of the last that
@@ -98,11 +90,15 @@ def operating_points(
 
     Raises:
         KwsError: the split lacks a phrase or audio without it.
+        ValueError: more than one split.
     """
+    (condition,) = conditions.whole()
+    split = condition.split
     read = [corpora.read(manifests)] if isinstance(manifests, Path) else list(manifests)
-    options = _Options(engine, noise_snr_db, seed)
     phrases = model.detector.phrases
-    scored = [_traces(model, corpus, split, phrases, options) for corpus in read if _has(corpus, split, phrases)]
+    scored = [
+        _traces(model, corpus, condition, phrases, conditions.engine) for corpus in read if _has(corpus, split, phrases)
+    ]
     if not scored:
         raise KwsError(f"{_names(read)}: no clip of split {split!r}; add some, thresholds are chosen on it")
     points: list[OperatingPoint] = []
@@ -116,14 +112,14 @@ def operating_points(
             raise KwsError(
                 f"{_names(read)}: split {split!r} has no clip {missing}; add some, thresholds are chosen on both"
             )
-        curve = metrics.det_curve(positives, negatives, model.detector.refractory_steps(model.step_ms))
-        measured_on = _measured_on(split, curve[0], positives, negatives, noise_snr_db)
-        points += metrics.operating_points(curve, targets_per_hour, measured_on, phrase)
-        defaults.append(metrics.best(curve, default_target_per_hour).threshold)
+        curve = sweep.det_curve(positives, negatives, model.detector.refractory_steps(model.step_ms))
+        measured_on = _measured_on(condition, curve[0], positives, negatives)
+        points += sweep.operating_points(curve, targets_per_hour, measured_on, phrase)
+        defaults.append(sweep.best(curve, default_target_per_hour).threshold)
     return tuple(points), tuple(defaults)
 
 
-def _wanted(model: KwsModel, phrases: Sequence[str]) -> tuple[str, ...]:
+def _chosen(model: KwsModel, phrases: Sequence[str]) -> tuple[str, ...]:
     known = {slug(phrase): phrase for phrase in model.detector.phrases}
     unknown = [phrase for phrase in phrases if slug(phrase) not in known]
     if unknown:
@@ -133,21 +129,22 @@ def _wanted(model: KwsModel, phrases: Sequence[str]) -> tuple[str, ...]:
 
 
 def _traces(
-    model: KwsModel, corpus: Corpus, split: str, phrases: Sequence[str], options: _Options
+    model: KwsModel, corpus: Corpus, condition: Condition, phrases: Sequence[str], engine: str
 ) -> dict[str, tuple[Trace, ...]]:
-    planned = plans(corpus.clips, split, phrases, options.noise_snr_db, options.seed)
+    planned = plans(corpus.clips, condition, phrases)
     if not planned:
         known = ", ".join(sorted({clip.split for clip in corpus.clips})) or "none"
         raise KwsError(
-            f"{corpus.manifest}: no clip of split {split!r} to evaluate on (its splits: {known}); choose another"
+            f"{corpus.manifest}: no clip of split {condition.split!r} to evaluate on (its splits: {known}); "
+            "choose another"
         )
-    subject = scoring.subject(model, options.engine, phrases)
+    subject = scoring.subject(model, engine, phrases)
     return scoring.score_all([subject], planned, corpus.transcripts)[0]
 
 
 def _has(corpus: Corpus, split: str, phrases: Sequence[str]) -> bool:
     """Whether there is anything to listen to; room responses are not."""
-    return bool(plans(corpus.clips, split, phrases))
+    return bool(plans(corpus.clips, Condition(split), phrases))
 
 
 def _names(read: Sequence[Corpus]) -> str:
@@ -167,24 +164,20 @@ def _headline_hours(traces: Sequence[Trace]) -> tuple[bool, float]:
 
 
 def _measured_on(
-    split: str,
-    point: metrics.DetPoint,
-    positives: Sequence[Trace],
-    negatives: Sequence[Trace],
-    noise_snr_db: float | None,
+    condition: Condition, point: sweep.DetPoint, positives: Sequence[Trace], negatives: Sequence[Trace]
 ) -> str:
     speakers = {event.speaker for trace in positives for event in trace.layout.events}
-    noise = "" if noise_snr_db is None else f", noise at {noise_snr_db:g} dB"
+    noise = "" if condition.noise_snr_db is None else f", noise at {condition.noise_snr_db:g} dB"
     labels = {trace.layout.label for trace in negatives}
     without = labels.pop() if len(labels) == 1 else "without it"
     return (
-        f"{split}: {point.positives} {positives[0].layout.label} by {len(speakers)} speakers, "
+        f"{condition.split}: {point.positives} {positives[0].layout.label} by {len(speakers)} speakers, "
         f"{point.hours:.2f} h {without}{noise}"
     )
 
 
 def _split_result(
-    model: KwsModel, corpus: Corpus, split: str, phrase: str, traces: Sequence[Trace], threshold: int, seed: int
+    model: KwsModel, corpus: Corpus, condition: Condition, phrase: str, traces: Sequence[Trace], threshold: int
 ) -> SplitResult:
     groups = by_label(traces)
     refractory_steps = model.detector.refractory_steps(model.step_ms)
@@ -193,15 +186,17 @@ def _split_result(
     other = sorted(set(groups) - set(own), key=lambda label: (label != HEADLINE_NEGATIVES, label))
     positives, negatives = headline(groups, phrase)
     return SplitResult(
-        split,
+        condition.split,
         phrase,
         tuple(
-            positive_result(groups[label], threshold, refractory_steps, np.random.default_rng(seed), corpus.folder)
+            positive_result(
+                groups[label], threshold, refractory_steps, np.random.default_rng(condition.seed), corpus.folder
+            )
             for label in own
         ),
         tuple(
             negative_result(groups[label], threshold, refractory_steps, corpus.transcripts, corpus.folder)
             for label in other
         ),
-        metrics.det_curve(positives, negatives, refractory_steps) if positives and negatives else (),
+        sweep.det_curve(positives, negatives, refractory_steps) if positives and negatives else (),
     )

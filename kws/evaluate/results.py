@@ -13,7 +13,8 @@ from kws.data.transcripts import Transcripts
 from kws.detector.decision import SCORE_ONE
 from kws.evaluate.intervals import binomial_interval, poisson_interval, speaker_bootstrap
 from kws.streams.layout import Event, Span
-from kws.streams.metrics import DetPoint, Outcome, Trace, match
+from kws.streams.metrics import Outcome, Trace, match
+from kws.streams.sweep import DetPoint
 
 LOUDEST = 50
 """False accepts that are kept to be looked at, the most confident first."""

@@ -7,7 +7,7 @@ user's script needs no ``__main__`` guard. The numpy engine gains less; it gives
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,11 +15,25 @@ from numpy.typing import NDArray
 from kws.data.transcripts import Transcripts
 from kws.detector import pipeline
 from kws.detector.model_file import KwsModel
-from kws.streams.layout import Plan, build, layout_for
+from kws.streams.conditions import Conditions
+from kws.streams.layout import build, layout_for
 from kws.streams.metrics import Trace
+from kws.streams.plan import Plan
 from kws.system import progress
 
 MAX_WORKERS = 8
+
+
+@dataclass(frozen=True)
+class Options:
+    """What is asked of detectors: under which conditions, at which thresholds, about which phrases.
+
+    ``threshold`` (0..1) replaces the detectors' own for every phrase; ``phrases`` are some of theirs, none named: all.
+    """
+
+    conditions: Conditions = field(default_factory=Conditions)
+    threshold: float | None = None
+    phrases: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,33 +7,21 @@ streams are made by the same lines.
 """
 
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from kws.audio import SAMPLE_RATE_HZ, read_audio
-from kws.data.manifest import RESERVED, Clip
-from kws.data.phrases import contains, positive_labels, said, word_times
+from kws.data.phrases import said, word_times
 from kws.data.transcripts import Transcripts
-from kws.streams.noise import NoiseBed
+from kws.streams.noise import NoiseBed, with_built_in_noise
+from kws.streams.plan import LEAD_IN_S, TAIL_S, Plan, gap_s, kind_of
 from kws.streams.room import Rooms
 
-LEAD_IN_S = 1.5
-"""Before the first clip: the detector's windows are full of something when the first word comes."""
-
-TAIL_S = 1.5
-"""After a positive clip: longer than a hit may be late, and than a second detection is ignored."""
-
-NEGATIVE_GAP_S = 0.5
 DITHER_DBFS = -70.0
 FADE_SAMPLES = SAMPLE_RATE_HZ // 100
-STREAM_S = 600.0
-NOT_HEARD = frozenset({"rir", "array"})
-
-Kind = Literal["positive", "negative"]
 
 
 @dataclass(frozen=True)
@@ -83,97 +71,6 @@ class Stream:
     samples: NDArray[np.int16]
 
 
-@dataclass(frozen=True)
-class Plan:
-    """The clips of one stream and how to lay them; the same plan always gives the same samples."""
-
-    name: str
-    label: str
-    kind: Kind
-    phrase: str
-    clips: tuple[Clip, ...]
-    noise_paths: tuple[str, ...] = ()
-    noise_snr_db: float | None = None
-    seed: int = 0
-    room_paths: tuple[str, ...] = ()
-
-    @property
-    def duration_s(self) -> float:
-        """Seconds of recordings, as the manifest declares them."""
-        return sum(clip.duration_s for clip in self.clips)
-
-
-def plans(
-    clips: Iterable[Clip],
-    split: str,
-    phrases: str | Sequence[str],
-    noise_snr_db: float | None = None,
-    seed: int = 0,
-    room: bool = False,
-) -> tuple[Plan, ...]:
-    """Plan every stream of a split, some ten minutes at most each; every speaker's positives have their own.
-
-    Negatives are all other labels that are sound to listen to, each label in its own streams. Labels that contain the
-    phrase's words ("hey_computer" for "computer") are neither and are left out. With several phrases a plan has the one
-    that it is a positive of, else the first that it is a negative of; ``layout_for`` says what it is to the others.
-    With ``room`` every clip but noise and music is heard in one of the split's rooms ("rir").
-
-    Raises:
-        KwsError: noise or a room is asked for and the split has none.
-    """
-    mine = [clip for clip in clips if clip.split == split]
-    noise_paths = tuple(clip.path for clip in mine if clip.label == "noise") if noise_snr_db is not None else ()
-    if noise_snr_db is not None:
-        NoiseBed(noise_paths, noise_snr_db)  # refuses a split without noise before any work is done
-    room_paths = Rooms([clip.path for clip in mine if clip.label == "rir"]).paths if room else ()
-    planned = []
-    for (label, kind, phrase, name), members in _group(mine, _several(phrases)).items():
-        unmixed = label in ("noise", "music")  # the noise itself is heard as it is
-        paths, snr_db, walls = ((), None, ()) if unmixed else (noise_paths, noise_snr_db, room_paths)
-        full_name = f"{split}/{label}/{name}"
-        planned.append(Plan(full_name, label, kind, phrase, tuple(members), paths, snr_db, seed, walls))
-    return tuple(planned)
-
-
-def _several(phrases: str | Sequence[str]) -> tuple[str, ...]:
-    return (phrases,) if isinstance(phrases, str) else tuple(phrases)
-
-
-def _group(clips: Sequence[Clip], phrases: Sequence[str]) -> dict[tuple[str, Kind, str, str], list[Clip]]:
-    groups: dict[tuple[str, Kind, str, str], list[Clip]] = {}
-    filled_s: dict[tuple[str, str], float] = {}
-    roles = {label: _role(label, phrases) for label in {clip.label for clip in clips}}
-    for clip in clips:
-        role = roles[clip.label]
-        if role is None:
-            continue
-        kind, phrase = role
-        owner = clip.speaker if kind == "positive" else ""
-        filled_s[clip.label, owner] = filled_s.get((clip.label, owner), 0.0) + clip.duration_s + _gap_s(kind)
-        part = f"{int(filled_s[clip.label, owner] // STREAM_S):03d}"
-        groups.setdefault((clip.label, kind, phrase, f"{owner}/{part}" if owner else part), []).append(clip)
-    return groups
-
-
-def _role(label: str, phrases: Sequence[str]) -> tuple[Kind, str] | None:
-    """Return what a label is to the phrase that it is a positive of, else to the first that it is a negative of."""
-    kinds = {phrase: _kind(label, phrase) for phrase in phrases}
-    wanted: tuple[Kind, Kind] = ("positive", "negative")
-    return next(((kind, phrase) for kind in wanted for phrase in phrases if kinds[phrase] == kind), None)
-
-
-def _kind(label: str, phrase: str) -> Kind | None:
-    if label in positive_labels(phrase):
-        return "positive"
-    if label in NOT_HEARD or (label not in RESERVED and contains(label, phrase)):
-        return None
-    return "negative"
-
-
-def _gap_s(kind: Kind) -> float:
-    return LEAD_IN_S + TAIL_S if kind == "positive" else NEGATIVE_GAP_S
-
-
 def build(plan: Plan, transcripts: Transcripts | None = None) -> Stream:
     """Decode the plan's clips and lay them into one stream.
 
@@ -182,20 +79,26 @@ def build(plan: Plan, transcripts: Transcripts | None = None) -> Stream:
     """
     rng = np.random.default_rng([plan.seed, zlib.crc32(plan.name.encode())])
     clips = [read_audio(clip.path) for clip in plan.clips]
-    gap = round(_gap_s(plan.kind) * SAMPLE_RATE_HZ)
+    gap = round(gap_s(plan.kind) * SAMPLE_RATE_HZ)
     starts, total = _positions([len(clip) for clip in clips], gap)
     mix = rng.standard_normal(total, dtype=np.float32) * np.float32(32768.0 * 10.0 ** (DITHER_DBFS / 20.0))
     rooms = Rooms(plan.room_paths) if plan.room_paths else None
     for start, clip in zip(starts, clips, strict=True):
         sound = _faded(clip) if rooms is None else rooms.heard(_faded(clip), rng)[: total - start]
         mix[start : start + len(sound)] += sound
-    if plan.noise_snr_db is not None:
+    recorded = plan.noise_snr_db if plan.noise_paths else None
+    if recorded is not None:
         bounds = [0, *(start - gap // 2 for start in starts[1:]), total]
-        mix += NoiseBed(plan.noise_paths, plan.noise_snr_db).under(clips, bounds, rng)
-    if plan.noise_snr_db is not None or rooms is not None:
+        mix += NoiseBed(plan.noise_paths, recorded).under(clips, bounds, rng)
+    if recorded is not None or rooms is not None:
         mix *= np.float32(min(1.0, 32767.0 / max(1.0, float(np.abs(mix).max()))))  # louder than full scale: all down
     samples = np.clip(np.rint(mix), -32768, 32767).astype(np.int16)
-    return Stream(_layout(plan, clips, starts, total, transcripts or {}), samples)
+    layout = _layout(plan, clips, starts, total, transcripts or {})
+    if plan.noise_snr_db is not None and recorded is None:
+        spans = [(int(one.start_s * SAMPLE_RATE_HZ), int(one.end_s * SAMPLE_RATE_HZ)) for one in layout.spans]
+        draws = np.random.default_rng(zlib.crc32(plan.name.encode()))
+        samples = with_built_in_noise(samples, spans, plan.noise_snr_db, draws)
+    return Stream(layout, samples)
 
 
 def _positions(lengths: Sequence[int], gap: int) -> tuple[list[int], int]:
@@ -241,7 +144,7 @@ def layout_for(plan: Plan, layout: Layout, phrase: str, transcripts: Transcripts
     """
     if phrase == plan.phrase:
         return layout
-    if _kind(plan.label, phrase) is None:
+    if kind_of(plan.label, phrase) is None:
         return None
     ignored = tuple(
         (span.start_s + since_s, span.start_s + until_s)

@@ -1,4 +1,4 @@
-"""Detections in a stream -> hits, misses and false accepts; the DET curve; operating points.
+"""Detections in a stream -> hits, misses and false accepts.
 
 The rules are MLPerf Tiny's for streaming wake words (Banbury et al., "MLPerf Tiny Benchmark", 2021, and its streaming
 benchmark): a detection is a hit from the word's start to 0.5 s after its end; after a hit, further detections
@@ -6,19 +6,17 @@ up to 1.0 s after the word's end are ignored. Every other detection is a false a
 is missed as well. Which steps are detections is decided by ``kws.detector.decision.decide`` alone.
 """
 
-import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from kws.detector.decision import SCORE_ONE, OperatingPoint, decide
+from kws.detector.decision import decide
 from kws.streams.layout import Event, Layout
 
 HIT_AFTER_END_S = 0.5
 IGNORE_AFTER_END_S = 1.0
-MAX_DET_POINTS = 240
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,108 +92,3 @@ def _is_ignored(time_s: float, layout: Layout, hits: dict[Event, float]) -> bool
     if any(hit_s <= time_s <= event.end_s + IGNORE_AFTER_END_S for event, hit_s in hits.items()):
         return True
     return any(start_s <= time_s <= end_s + IGNORE_AFTER_END_S for start_s, end_s in layout.ignored)
-
-
-@dataclass(frozen=True)
-class DetPoint:
-    """What one threshold (Q15) costs: words missed of those said, false accepts in the negatives' hours."""
-
-    threshold: int
-    misses: int
-    positives: int
-    false_accepts: int
-    hours: float
-
-    @property
-    def false_reject_rate(self) -> float:
-        """Misses / words, 0..1."""
-        return self.misses / self.positives
-
-    @property
-    def false_accepts_per_hour(self) -> float:
-        """False accepts / hours."""
-        return self.false_accepts / self.hours
-
-
-def det_curve(
-    positives: Sequence[Trace], negatives: Sequence[Trace], refractory_steps: int, max_points: int = MAX_DET_POINTS
-) -> tuple[DetPoint, ...]:
-    """Return a point for every threshold worth trying, ascending, each run through the whole shipped decision.
-
-    A higher threshold does not always mean fewer detections: a confidence that never falls below a low threshold
-    does not re-arm. So the points are measured, not interpolated, and ``best`` is the way to choose among them.
-    Positives and negatives may not be empty.
-    """
-    words = sum(len(trace.layout.events) for trace in positives)
-    hours = sum(trace.layout.hours for trace in negatives)
-    if not words or hours <= 0.0:
-        raise ValueError("a DET curve needs at least one word and some negative audio")
-    points = []
-    for threshold in thresholds(positives, negatives, max_points):
-        misses = sum(len(match(one.detect(threshold, refractory_steps), one.layout).misses) for one in positives)
-        accepts = sum(
-            len(match(one.detect(threshold, refractory_steps), one.layout).false_accepts_s) for one in negatives
-        )
-        points.append(DetPoint(threshold, misses, words, accepts, hours))
-    return tuple(points)
-
-
-def thresholds(positives: Sequence[Trace], negatives: Sequence[Trace], max_points: int) -> list[int]:
-    """Return where the error rates can change: at words' peaks, at negatives' peaks, and one above each.
-
-    With more than ``max_points`` of them, an even choice over words' and negatives' peaks alike; ends are kept.
-    """
-    peaks: set[int] = {SCORE_ONE}
-    for trace in positives:
-        for event in trace.layout.events:
-            first = max(0, math.ceil((event.start_s - trace.first_s) / trace.step_s))
-            after = math.floor((event.end_s + HIT_AFTER_END_S - trace.first_s) / trace.step_s) + 1
-            peaks.add(int(trace.scores[first : max(after, first)].max(initial=0)))
-    second = [_second_peaks(trace) for trace in negatives if len(trace.scores)]
-    # the loudest seconds of the negatives: lower ones belong to rates that no one can use
-    loudest = np.sort(np.concatenate(second))[-max_points:] if second else np.empty(0, np.int32)
-    peaks.update(loudest.tolist())
-    wanted = sorted({value for peak in peaks for value in (peak, peak + 1) if 1 <= value <= SCORE_ONE})
-    if len(wanted) <= max_points:
-        return wanted
-    return [wanted[round(i)] for i in np.linspace(0, len(wanted) - 1, max_points).tolist()]
-
-
-def _second_peaks(trace: Trace) -> NDArray[np.int32]:
-    per_second = max(1, round(1.0 / trace.step_s))
-    return np.maximum.reduceat(trace.scores, np.arange(0, len(trace.scores), per_second))
-
-
-def best(points: Sequence[DetPoint], target_per_hour: float) -> DetPoint:
-    """Return the point to run at, for at most ``target_per_hour`` false accepts per hour.
-
-    The lowest FRR within the target, then the fewest false accepts, then the middle of the thresholds that are equal
-    in both, which leaves room on either side. Where no threshold keeps the target: the fewest false accepts.
-    """
-    allowed = [point for point in points if point.false_accepts_per_hour <= target_per_hour]
-    if not allowed:
-        fewest = min(point.false_accepts for point in points)
-        allowed = [point for point in points if point.false_accepts == fewest]
-    chosen = min(allowed, key=lambda point: (point.misses, point.false_accepts))
-    equals = [p for p in allowed if (p.misses, p.false_accepts) == (chosen.misses, chosen.false_accepts)]
-    return equals[len(equals) // 2]
-
-
-def frontier(points: Sequence[DetPoint]) -> tuple[DetPoint, ...]:
-    """Return the points that no other beats in both errors: FA/h ascending, FRR strictly descending."""
-    kept: list[DetPoint] = []
-    for point in sorted(points, key=lambda one: (one.false_accepts, one.misses, -one.threshold)):
-        if not kept or point.misses < kept[-1].misses:
-            kept.append(point)
-    return tuple(kept)
-
-
-def operating_points(
-    points: Sequence[DetPoint], targets_per_hour: Sequence[float], measured_on: str, phrase: str
-) -> tuple[OperatingPoint, ...]:
-    """Return the best point per target, each once, sorted by the false accepts per hour that were measured."""
-    chosen = {best(points, target) for target in targets_per_hour}
-    return tuple(
-        OperatingPoint(one.threshold, one.false_accepts_per_hour, one.false_reject_rate, measured_on, phrase)
-        for one in sorted(chosen, key=lambda one: (one.false_accepts, -one.threshold))
-    )

@@ -1,4 +1,4 @@
-"""Noise recordings laid under a stream at a stated signal-to-noise ratio, clip by clip."""
+"""Noise laid under a stream at a stated signal-to-noise ratio: recordings, clip by clip, or built-in noises."""
 
 from collections.abc import Sequence
 
@@ -7,11 +7,15 @@ from numpy.typing import NDArray
 
 from kws.audio import SAMPLE_RATE_HZ, read_audio
 from kws.data.sounds.endpoints import levels_db
+from kws.data.sounds.noise import GENERATORS
 from kws.errors import KwsError
 
 ACTIVE_BELOW_PEAK_DB = 30.0
 RAMP_SAMPLES = SAMPLE_RATE_HZ // 20
 """The noise gain goes from one clip's to the next one's over 50 ms, in the middle of the gap between them."""
+
+BUILT_IN_S = 5
+"""A built-in noise lasts so long, then comes another one."""
 
 
 class NoiseBed:
@@ -63,6 +67,25 @@ class NoiseBed:
         first = int(rng.integers(len(noise)))
         power = float(np.mean(np.square(noise, dtype=np.float64)))
         return np.resize(np.roll(noise, -first), samples), power
+
+
+def with_built_in_noise(
+    samples: NDArray[np.int16], spans: Sequence[tuple[int, int]], snr_db: float, rng: np.random.Generator
+) -> NDArray[np.int16]:
+    """Return a stream, int16 [n], with built-in noises at a ratio to the mean active speech of its clips.
+
+    ``spans`` are the clips' first samples and those after their last.
+    """
+    noisy = samples.astype(np.float32)
+    power = float(np.mean([active_power(samples[begin:end]) for begin, end in spans]))
+    gain = np.float32(np.sqrt(power / 10.0 ** (snr_db / 10.0)))
+    names = sorted(GENERATORS)
+    size = BUILT_IN_S * SAMPLE_RATE_HZ
+    for begin in range(0, len(noisy), size):
+        piece = noisy[begin : begin + size]
+        piece += gain * GENERATORS[names[int(rng.integers(len(names)))]](size, rng)[: len(piece)]
+    noisy *= np.float32(min(1.0, 32767.0 / max(1.0, float(np.abs(noisy).max()))))
+    return np.clip(np.rint(noisy), -32768, 32767).astype(np.int16)
 
 
 def active_power(samples: NDArray[np.int16] | NDArray[np.float32]) -> float:

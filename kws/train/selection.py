@@ -15,13 +15,14 @@ from torch import Tensor
 
 from kws.compress.quantize.calibrate import INPUT_QUANT, quantized_input
 from kws.data.dataset import Batch
-from kws.detector.decision import SCORE_ONE, DetectorConfig, Scorer
+from kws.detector.decision import DetectorConfig, Scorer
 from kws.frontend import FrontendConfig
 from kws.graph.arithmetic import input_quant
 from kws.graph.ir import Quant
 from kws.models.layers import Sequential
 from kws.recipe.train import TrainConfig
-from kws.streams.metrics import Trace, match, thresholds
+from kws.streams.metrics import Trace
+from kws.streams.sweep import NEVER, Sweep, best
 from kws.train.held_out import HeldOutStream
 from kws.train.labels import Labeller
 from kws.train.loss import terms
@@ -121,7 +122,7 @@ class HeldOut:
 
 
 @dataclass(frozen=True)
-class Point:
+class GroupRates:
     """What a threshold costs: false accepts per hour, and the false reject rate of each group."""
 
     threshold: int
@@ -145,25 +146,19 @@ class PhraseResult:
     groups: Mapping[str, float]
 
 
-def sweep(groups: Mapping[str, Sequence[Trace]], negatives: Sequence[Trace], refractory_steps: int) -> list[Point]:
-    """Return a point for each threshold worth trying, each run through the whole shipped decision."""
-    everything = [trace for traces in groups.values() for trace in traces]
-    hours = sum(trace.layout.hours for trace in negatives)
-    words = {name: sum(len(trace.layout.events) for trace in traces) for name, traces in groups.items()}
-    points = []
-    for threshold in thresholds(everything, negatives, THRESHOLDS_AT_MOST):
-
-        def outcomes(traces: Sequence[Trace], at: int = threshold) -> list[tuple[int, int]]:
-            found = [match(trace.detect(at, refractory_steps), trace.layout) for trace in traces]
-            return [(len(one.misses), len(one.false_accepts_s)) for one in found]
-
-        misses = {name: sum(missed for missed, _ in outcomes(traces)) for name, traces in groups.items()}
-        accepts = sum(accepted for _, accepted in outcomes(negatives))
-        points.append(Point(threshold, accepts / hours, {name: misses[name] / words[name] for name in groups}))
-    return points
+def sweep(groups: Mapping[str, Sequence[Trace]], negatives: Sequence[Trace], refractory_steps: int) -> list[GroupRates]:
+    """Return the rates at each threshold worth trying, ascending; the last one never fires and keeps every target."""
+    streams = Sweep.by_stream(groups, negatives, refractory_steps)
+    rates = []
+    for threshold in (*streams.thresholds(THRESHOLDS_AT_MOST), NEVER):
+        measured = streams.at(threshold)
+        shares = (missed / words for missed, words in zip(measured.missed, streams.words, strict=True))
+        by_group = dict(zip(streams.groups, shares, strict=True))
+        rates.append(GroupRates(threshold, measured.false_accepts_per_hour, by_group))
+    return rates
 
 
-def judge(points: Sequence[Point], wanted_per_hour: float) -> PhraseResult:
+def judge(points: Sequence[GroupRates], wanted_per_hour: float) -> PhraseResult:
     """Return the misses at the wanted false accepts per hour, and their mean over the octaves around it."""
     chosen = best(points, wanted_per_hour)
     around = [best(points, wanted_per_hour * 2.0**octave).false_reject_rate for octave in OCTAVES]
@@ -174,23 +169,6 @@ def judge(points: Sequence[Point], wanted_per_hour: float) -> PhraseResult:
         threshold=chosen.threshold,
         groups=chosen.groups,
     )
-
-
-def best(points: Sequence[Point], at_most_per_hour: float) -> Point:
-    """Return the point with the fewest misses among those within the rate, of equals the middle one.
-
-    A threshold that never fires keeps every rate: where nothing else does, everything is missed.
-
-    >>> points = [Point(9, 8.0, {"": 0.0}), Point(20, 2.0, {"": 0.1}), Point(30, 0.0, {"": 0.3})]
-    >>> best(points, 2.0).threshold, best(points, 0.5).threshold, best(points[:1], 1.0).groups
-    (20, 30, {'': 1.0})
-    """
-    never = Point(SCORE_ONE + 1, 0.0, dict.fromkeys(points[0].groups, 1.0))
-    allowed = [*(point for point in points if point.false_accepts_per_hour <= at_most_per_hour), never]
-    least = min(allowed, key=lambda point: (point.false_reject_rate, point.false_accepts_per_hour))
-    reached = (least.false_reject_rate, least.false_accepts_per_hour)
-    equals = [one for one in allowed if (one.false_reject_rate, one.false_accepts_per_hour) == reached]
-    return equals[len(equals) // 2]
 
 
 def streamed(model: Sequential, features: Tensor, quant: Quant = INPUT_QUANT) -> Tensor:

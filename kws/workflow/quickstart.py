@@ -9,9 +9,11 @@ from kws.data import corpus
 from kws.detector import model_file
 from kws.detector.model_file import load
 from kws.errors import KwsError
+from kws.evaluate import scoring
 from kws.evaluate.report import evaluate
 from kws.recipe import Recipe
 from kws.recipe.overrides import Overrides
+from kws.streams.conditions import Conditions
 from kws.system import files
 from kws.workflow.summary import Summary
 from kws.workflow.train import spoken_manifests, train_recipe
@@ -45,9 +47,9 @@ def run(options: Options) -> Summary:
     model_path = train_recipe(recipe, out)
     model = load(model_path)
     exported = export(model, model_path.stem, "all", out, VERIFY_SECONDS)
-    results = [(name, evaluate(model, manifest, ("test",))) for name, manifest in _held_out(recipe, out)]
+    results = [(name, evaluate(model, manifest)) for name, manifest in _held_out(recipe, out)]
     if real is not None:
-        results.append(("real recordings", evaluate(model, real, ("dev", "test"))))
+        results.append(("real recordings", evaluate(model, real, scoring.Options(Conditions(("dev", "test"))))))
     summary = Summary(model_path, model_file.summary(model), tuple(results), exported)
     files.replace_file(out / "evaluation.txt", summary.details().encode())
     files.replace_file(out / "summary.json", (json.dumps(summary.to_data(), indent=1) + "\n").encode())

@@ -11,8 +11,8 @@ from kws.audio import write_audio
 from kws.data import manifest
 from kws.data.manifest import Clip
 from kws.detector.decision import SCORE_ONE
-from kws.evaluate.curve import Curve, Measured
-from kws.streams.metrics import DetPoint
+from kws.evaluate.curve import Curve
+from kws.streams.sweep import DetPoint, Measured
 
 RATE = 16000
 MakeCurve = Callable[..., Curve]

@@ -13,12 +13,12 @@ from kws.detector.model_file import KwsModel
 from kws.errors import KwsError
 from kws.evaluate import compare
 from kws.evaluate.compare import ComparedPoint, Comparison
-from kws.evaluate.conditions import Condition
 from kws.evaluate.curve import Curve
 from kws.evaluate.intervals import paired_reduction
-from kws.evaluate.pooled import Options
+from kws.evaluate.scoring import Options
 from kws.evaluate.show import pooled_table
 from kws.evaluate.show.plot import plot_pooled
+from kws.streams.conditions import Condition, Conditions
 
 CLEAN = Condition("test")
 
@@ -57,23 +57,23 @@ def test_misses_are_compared_at_equal_targets(make_curve: Callable[..., Curve]) 
         make_curve("a", said_a, [(4, {"ann": 1}), (1, {"ann": 2, "bob": 3})]),
         make_curve("b", said_b, [(2, {"cy": 1}), (1, {"cy": 1, "ann": 4})]),
     ]
-    half, one, two = compare.compare(ours, others, CLEAN, seed=0).points
+    half, one, two = compare.compare(ours, others, CLEAN).points
     assert (half.target_per_hour, half.positives, half.misses, half.against_misses) == (0.5, 30, 3 + 1, 5 + 5)
     assert half.reduction == pytest.approx(0.6)
     assert half.interval is not None
     assert half.interval[0] < 0.6 < half.interval[1]
     assert (one.misses, one.against_misses) == (1 + 1, 5 + 1)
     assert (two.misses, two.against_misses, two.reduction) == (2, 1 + 1, 0.0)
-    again, other = (compare.compare(ours, others, CLEAN, seed).points[0].interval for seed in (0, 1))
+    again, other = (compare.compare(ours, others, Condition("test", seed=seed)).points[0].interval for seed in (0, 1))
     assert again == half.interval
     assert other is not None
-    backwards = compare.compare(others, ours, CLEAN, seed=0).points[0]
+    backwards = compare.compare(others, ours, CLEAN).points[0]
     assert backwards.reduction == pytest.approx(1 - 10 / 4)
 
 
 @pytest.fixture(scope="module")
 def compared(tone_corpus: Path, two_tone_model: KwsModel, tone_model: KwsModel) -> Comparison:
-    options = Options((CLEAN, Condition("test", room=True)), phrases=("beep",))
+    options = Options(Conditions(room=True), phrases=("beep",))
     return compare.evaluate([("ours", two_tone_model)], [("theirs", tone_model)], tone_corpus, options)
 
 
@@ -104,9 +104,9 @@ def test_sides_with_different_phrases_are_refused(
     tone_corpus: Path, two_tone_model: KwsModel, tone_model: KwsModel
 ) -> None:
     with pytest.raises(KwsError, match="'high chirp': 1 of the models and 0 of those after --against"):
-        compare.evaluate([("a", two_tone_model)], [("b", tone_model)], tone_corpus, Options((CLEAN,)))
+        compare.evaluate([("a", two_tone_model)], [("b", tone_model)], tone_corpus, Options())
     with pytest.raises(KwsError, match="'beep': 2 of the models and 1 of those after --against"):
-        compare.evaluate([("a", tone_model), ("b", tone_model)], [("c", tone_model)], tone_corpus, Options((CLEAN,)))
+        compare.evaluate([("a", tone_model), ("b", tone_model)], [("c", tone_model)], tone_corpus, Options())
 
 
 @pytest.mark.parametrize(

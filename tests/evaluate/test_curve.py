@@ -48,7 +48,7 @@ def two() -> Curve:
 
 
 def test_words_are_missed_speaker_by_speaker(two: Curve) -> None:
-    assert (two.speakers, two.said, two.hours) == (("ann", "bob"), (2, 1), 2.0)
+    assert (two.speakers, two.words, two.hours) == (("ann", "bob"), (2, 1), 2.0)
     assert two.at(0.0).missed == (1, 0), "above 0.6: only ann's second word"
     assert two.at(0.9).missed == (1, 0), "one false accept, at 0.6, buys nothing"
     assert two.at(0.9).point.false_accepts == 0

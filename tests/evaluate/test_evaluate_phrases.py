@@ -16,9 +16,12 @@ from kws.detector.model_file import KwsModel
 from kws.errors import KwsError
 from kws.evaluate.report import evaluate, operating_points
 from kws.evaluate.results import Evaluation, SplitResult
+from kws.evaluate.scoring import Options
 from kws.evaluate.show import table
 from kws.evaluate.show.plot import plot_det
-from kws.streams.layout import build, layout_for, plans
+from kws.streams.conditions import Condition, Conditions
+from kws.streams.layout import build, layout_for
+from kws.streams.plan import plans
 
 RATE = 16000
 
@@ -88,12 +91,12 @@ def test_the_words_of_one_phrase_are_negatives_of_the_other(result: Evaluation) 
 
 
 def test_one_phrase_alone_gives_the_same(result: Evaluation, path: Path, two_tone_model: KwsModel) -> None:
-    alone = evaluate(two_tone_model, path, phrases=("High Chirp",))
+    alone = evaluate(two_tone_model, path, Options(phrases=("High Chirp",)))
     assert (alone.phrases, alone.thresholds) == (("high chirp",), result.thresholds[1:])
     high = result.splits[1]
     assert headline(alone.splits[0]) == headline(high)
     with pytest.raises(KwsError, match="'low beep': the model is not for it; choose of 'beep', 'high chirp'"):
-        evaluate(two_tone_model, path, phrases=("beep", "low beep"))
+        evaluate(two_tone_model, path, Options(phrases=("beep", "low beep")))
 
 
 def headline(split: SplitResult) -> tuple[object, ...]:
@@ -101,12 +104,14 @@ def headline(split: SplitResult) -> tuple[object, ...]:
 
 
 def test_a_threshold_of_ones_own_is_for_all(path: Path, two_tone_model: KwsModel) -> None:
-    never = evaluate(two_tone_model, path, threshold=1.0)
+    never = evaluate(two_tone_model, path, Options(threshold=1.0))
     assert never.thresholds == (SCORE_ONE, SCORE_ONE)
 
 
 def test_transcripts_are_read_for_each_phrase(path: Path) -> None:
-    plan = next(one for one in plans(corpus.read(path).clips, "test", ("beep", "high chirp")) if one.label == "noise")
+    plan = next(
+        one for one in plans(corpus.read(path).clips, Condition("test"), ("beep", "high chirp")) if one.label == "noise"
+    )
     said = {plan.clips[0].path: "a beep, a high chirp"}
     told = replace(plan, clips=tuple(replace(clip, text=said[clip.path]) for clip in plan.clips))
     layout = build(told).layout
@@ -174,4 +179,4 @@ def test_thresholds_are_chosen_on_what_is_most_like_the_use(tmp_path: Path, two_
     with pytest.raises(KwsError, match="has no clip with the label 'beep'"):
         operating_points(two_tone_model, [longer])
     with pytest.raises(KwsError, match="no clip of split 'train'"):
-        operating_points(two_tone_model, [spoken, recorded], "train")
+        operating_points(two_tone_model, [spoken, recorded], Conditions(("train",)))

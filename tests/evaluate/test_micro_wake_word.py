@@ -20,9 +20,7 @@ from kws.detector.decision import Decision, decide
 from kws.detector.model_file import KwsModel, save
 from kws.errors import KwsError
 from kws.evaluate import compare, micro_wake_word
-from kws.evaluate.conditions import Condition
-from kws.evaluate.pooled import Options
-from kws.evaluate.scoring import Subject, subject
+from kws.evaluate.scoring import Options, Subject, subject
 
 
 @pytest.fixture(scope="module")
@@ -89,9 +87,7 @@ def test_the_runtime_itself_fires_at_the_threshold_we_give_it(pair: Path, burst_
 def test_both_are_measured_alike(pair: Path, micro_tone_model: KwsModel, tone_corpus: Path) -> None:
     """Through ``kws.evaluate``: the same hits, misses and false accepts at every threshold that they ship."""
     _, ours = as_the_firmware(micro_tone_model)
-    result = compare.evaluate_subjects(
-        [ours], [micro_wake_word.subject(pair)], tone_corpus, Options((Condition("test"),))
-    )
+    result = compare.evaluate_subjects([ours], [micro_wake_word.subject(pair)], tone_corpus, Options())
     sides = [side.results[0].shipped for side in (result.models, result.against)]
     assert [(one.positives, one.misses, one.false_accepts) for one in sides] == [(4, 1, 0)] * 2
     assert sides[0].by_speaker == sides[1].by_speaker

@@ -9,15 +9,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from kws.data import corpus
 from kws.detector.decision import SCORE_ONE
 from kws.detector.model_file import KwsModel
 from kws.errors import KwsError
 from kws.evaluate import pooled, report
-from kws.evaluate.conditions import Condition, conditions
-from kws.evaluate.curve import Curve
-from kws.evaluate.pooled import Options, Pooled, PooledResult
+from kws.evaluate.curve import Curve, curves_under
+from kws.evaluate.pooled import Pooled, PooledResult
+from kws.evaluate.scoring import Options, subject
 from kws.evaluate.show import pooled_table
 from kws.evaluate.show.plot import plot_pooled
+from kws.streams.conditions import Condition, Conditions
 
 CLEAN = Condition("test")
 MakeCurve = Callable[..., Curve]
@@ -33,7 +35,7 @@ def two(make_curve: MakeCurve) -> list[Curve]:
 
 @pytest.fixture(scope="module")
 def result(two: list[Curve]) -> PooledResult:
-    return pooled.pool(two, CLEAN, seed=0)
+    return pooled.pool(two, CLEAN)
 
 
 @pytest.mark.parametrize(
@@ -85,7 +87,7 @@ def test_speakers_of_all_phrases_are_resampled_together(two: list[Curve]) -> Non
 
 
 def test_intervals_are_those_of_their_seed_and_rates_that_were_not_seen_are_bounded(two: list[Curve]) -> None:
-    assert pooled.pool(two, CLEAN, seed=3) == pooled.pool(two, CLEAN, seed=3)
+    assert pooled.pool(two, Condition("test", seed=3)) == pooled.pool(two, Condition("test", seed=3))
     none = pooled.at(two, 0.0, seed=0)
     assert none.false_accepts_interval == pytest.approx((0.0, 2.9957 / 4.0), abs=1e-4)
     some = pooled.at(two, 0.5, seed=0)
@@ -94,7 +96,7 @@ def test_intervals_are_those_of_their_seed_and_rates_that_were_not_seen_are_boun
 
 
 def evaluated(path: Path, model: KwsModel, **options: object) -> Pooled:
-    asked = Options(conditions(["test"], 10.0, True))
+    asked = Options(Conditions(noise_snr_db=10.0, room=True))
     return pooled.evaluate([("two", model)], path, replace(asked, **options))  # type: ignore[arg-type]
 
 
@@ -108,7 +110,7 @@ def test_a_pool_is_the_sum_of_what_evaluate_says(tones: Pooled, tone_corpus: Pat
     clean = tones.results[0]
     for curve, split in zip(clean.curves, alone.splits, strict=True):
         first = split.positives[0]
-        assert (sum(curve.said), sum(curve.shipped.missed)) == (first.positives, first.misses)
+        assert (sum(curve.words), sum(curve.shipped.missed)) == (first.positives, first.misses)
         assert curve.shipped.point.false_accepts == split.negatives[0].false_accepts
         assert curve.hours == pytest.approx(split.negatives[0].hours)
     assert clean.shipped.misses == sum(split.positives[0].misses for split in alone.splits) == 1
@@ -127,17 +129,16 @@ def test_two_models_with_a_phrase_each_give_what_one_with_both_gives(
 ) -> None:
     named = [("low", two_tone_model), ("high", two_tone_model)]
     halves = [
-        pooled.subjects_of([one], Options((), phrases=(phrase,)))
-        for one, phrase in zip(named, tones.phrases, strict=True)
+        pooled.subjects_of([one], Options(phrases=(phrase,))) for one, phrase in zip(named, tones.phrases, strict=True)
     ]
     assert [one.phrases for half in halves for one in half] == [("beep",), ("high chirp",)]
-    both = pooled.evaluate(named, tone_corpus, Options((CLEAN,), phrases=("High chirp",)))
+    both = pooled.evaluate(named, tone_corpus, Options(phrases=("High chirp",)))
     assert both.results[0].shipped.positives == 6, "the same phrase of two models: its words count twice"
     assert both.results[0].shipped.hours == pytest.approx(2 * tones.results[0].curves[1].hours)
 
 
 def test_a_threshold_of_ones_own_replaces_the_shipped_ones(tone_corpus: Path, two_tone_model: KwsModel) -> None:
-    never = evaluated(tone_corpus, two_tone_model, threshold=1.0, conditions=(CLEAN,))
+    never = evaluated(tone_corpus, two_tone_model, threshold=1.0, conditions=Conditions())
     assert never.results[0].shipped.thresholds == (SCORE_ONE, SCORE_ONE)
     assert never.results[0].shipped.misses == 7
     assert "1.0000" in pooled_table.text(never)
@@ -148,9 +149,9 @@ def test_what_is_missing_is_said(tone_corpus: Path, two_tone_model: KwsModel) ->
     with pytest.raises(KwsError, match="'low beep': no model is for it; choose of 'beep', 'high chirp'"):
         evaluated(tone_corpus, two_tone_model, phrases=("low beep",))
     with pytest.raises(KwsError, match="'dev' has no clip with the label 'beep'"):
-        evaluated(tone_corpus, two_tone_model, conditions=(Condition("dev"),))
+        evaluated(tone_corpus, two_tone_model, conditions=Conditions(("dev",)))
     with pytest.raises(KwsError, match="no clip labelled 'rir' in this split"):
-        evaluated(tone_corpus, two_tone_model, conditions=(Condition("dev", room=True),))
+        curves_under([subject(two_tone_model)], corpus.read(tone_corpus), Condition("dev", room=True))
 
 
 def test_the_table_says_all_of_it(tones: Pooled, result: PooledResult) -> None:

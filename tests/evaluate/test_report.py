@@ -14,12 +14,14 @@ from kws.data.manifest import Clip
 from kws.detector.decision import SCORE_ONE, DetectorConfig
 from kws.detector.model_file import KwsModel
 from kws.errors import KwsError
-from kws.evaluate.report import evaluate, operating_points
+from kws.evaluate.report import DEV, evaluate, operating_points
 from kws.evaluate.results import Evaluation
+from kws.evaluate.scoring import Options
 from kws.evaluate.show import table
 from kws.evaluate.show.plot import plot_det
 from kws.frontend.config import FrontendConfig
 from kws.graph.ir import Conv2D, Quant, QuantGraph, Reshape, Tensor
+from kws.streams.conditions import Conditions
 
 RATE = 16000
 LOUD_LOG2 = 29.0
@@ -137,20 +139,20 @@ def test_false_accepts_are_counted_and_explained(result: Evaluation) -> None:
 
 
 def test_a_threshold_of_ones_own(path: Path) -> None:
-    never = evaluate(loudness_model(), path, threshold=1.0)
+    never = evaluate(loudness_model(), path, Options(threshold=1.0))
     assert never.thresholds == (SCORE_ONE,)
     assert never.splits[0].positives[0].misses == 5
     assert never.splits[0].negatives[0].false_accepts == 0
 
 
 def test_every_engine_and_every_run_gives_the_same(path: Path, result: Evaluation) -> None:
-    again = evaluate(loudness_model(), path, engine="graph")
+    again = evaluate(loudness_model(), path, Options(Conditions(engine="graph")))
     assert replace(again, engine="auto") == result
 
 
 def test_noise_is_mixed_in(path: Path, result: Evaluation) -> None:
     """At -20 dB the noise is far louder than the words: it fires all the time, and so never re-arms."""
-    noisy = evaluate(loudness_model(), path, noise_snr_db=-20.0)
+    noisy = evaluate(loudness_model(), path, Options(Conditions(noise_snr_db=-20.0)))
     assert noisy.noise_snr_db == -20.0
     assert noisy.splits[0].positives[0].misses > result.splits[0].positives[0].misses
     assert noisy.splits[0].negatives[2] == result.splits[0].negatives[2]  # the noise recordings themselves
@@ -191,7 +193,7 @@ def test_operating_points_are_measured_and_hold(tmp_path: Path) -> None:
     assert [p.false_accepts_per_hour for p in points] == sorted(p.false_accepts_per_hour for p in points)
     assert points[0].measured_on == "dev: 5 computer by 3 speakers, 0.01 h neg_speech"
     assert default == (points[0].threshold,)
-    checked = evaluate(loudness_model(), path, ("dev",), threshold=default[0] / SCORE_ONE).splits[0]
+    checked = evaluate(loudness_model(), path, Options(DEV, default[0] / SCORE_ONE)).splits[0]
     assert checked.positives[0].false_reject_rate == points[0].false_reject_rate
     assert checked.negatives[0].false_accepts == 0
     assert replace(loudness_model(), operating_points=points, thresholds=default).thresholds == default
@@ -203,12 +205,12 @@ def test_another_phrase_has_only_negatives(path: Path) -> None:
     assert split.det == ()
     assert {one.label for one in split.negatives} >= {"neg_speech", "computer", "sentence:computer"}
     with pytest.raises(KwsError, match="has no clip with the label 'hey_marvin'"):
-        operating_points(loudness_model("hey marvin"), path, "test")
+        operating_points(loudness_model("hey marvin"), path, Conditions())
 
 
 def test_what_is_not_there_is_said(path: Path, tmp_path: Path) -> None:
     with pytest.raises(KwsError, match=r"no clip of split 'dev' to evaluate on \(its splits: test\)"):
-        evaluate(loudness_model(), path, ("dev",))
+        evaluate(loudness_model(), path, Options(DEV))
     with pytest.raises(KwsError, match="cannot be read"):
         evaluate(loudness_model(), tmp_path / "none.csv")
     (tmp_path / "manifest.csv").write_text(path.read_text())
@@ -236,3 +238,8 @@ def test_the_det_plot(result: Evaluation, tmp_path: Path) -> None:
     with pytest.raises(KwsError, match="cannot be written"):
         plot_det([result], tmp_path / "missing" / "det.png")
     assert sorted(one.name for one in tmp_path.iterdir()) == ["det.png", "det.svg"]
+
+
+def test_a_room_is_a_row_of_pooled_figures_alone(path: Path) -> None:
+    with pytest.raises(KwsError, match=r"rooms .*--pool"):
+        evaluate(loudness_model(), path, Options(Conditions(room=True)))

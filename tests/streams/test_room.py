@@ -10,8 +10,10 @@ from kws.audio import write_audio
 from kws.data.manifest import Clip
 from kws.data.sounds import rooms
 from kws.errors import KwsError
-from kws.streams.layout import Plan, build, plans
+from kws.streams.conditions import Condition
+from kws.streams.layout import build
 from kws.streams.noise import active_power
+from kws.streams.plan import Plan, plans
 from kws.streams.room import Rooms
 
 RATE = 16000
@@ -36,7 +38,7 @@ def clips(tmp_path: Path) -> list[Clip]:
 
 
 def plan_of(clips: list[Clip], label: str, room: bool) -> Plan:
-    return next(plan for plan in plans(clips, "test", "computer", room=room) if plan.label == label)
+    return next(plan for plan in plans(clips, Condition("test", room=room), "computer") if plan.label == label)
 
 
 @pytest.mark.parametrize("label", ["computer", "neg_speech"])
@@ -83,4 +85,4 @@ def test_a_room_is_drawn_for_each_clip_by_the_seed(tmp_path: Path, clips: list[C
 
 def test_a_split_without_rooms_is_refused(clips: list[Clip]) -> None:
     with pytest.raises(KwsError, match="no clip labelled 'rir' in this split of the manifest"):
-        plans(clips[1:], "test", "computer", room=True)
+        plans(clips[1:], Condition("test", room=True), "computer")

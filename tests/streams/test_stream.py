@@ -12,8 +12,10 @@ from kws.data.manifest import Clip, Word
 from kws.data.phrases import contains, word_times
 from kws.data.transcripts import Utterance
 from kws.errors import KwsError
-from kws.streams.layout import LEAD_IN_S, NEGATIVE_GAP_S, TAIL_S, Plan, build, plans
+from kws.streams.conditions import Condition
+from kws.streams.layout import build
 from kws.streams.noise import NoiseBed, active_power
+from kws.streams.plan import LEAD_IN_S, NEGATIVE_GAP_S, TAIL_S, Plan, plans
 
 RATE = 16000
 
@@ -46,28 +48,32 @@ def clips(tmp_path: Path) -> list[Clip]:
 
 
 def test_plans_group_speakers_and_labels(clips: list[Clip]) -> None:
-    planned = {plan.name: [Path(one.path).name for one in plan.clips] for plan in plans(clips, "test", "Computer")}
+    planned = {
+        plan.name: [Path(one.path).name for one in plan.clips] for plan in plans(clips, Condition("test"), "Computer")
+    }
     assert planned == {
         "test/computer/ann/000": ["a1.wav", "a2.wav"],
         "test/computer/bob/000": ["b1.wav"],
         "test/neg_speech/000": ["n1.wav", "n2.wav"],
         "test/noise/000": ["noise.wav"],
     }
-    assert {plan.kind for plan in plans(clips, "dev", "computer")} == {"positive"}
-    assert {plan.kind for plan in plans(clips, "dev", "hey marvin")} == {"negative"}
-    assert plans(clips, "train", "computer") == ()
+    assert {plan.kind for plan in plans(clips, Condition("dev"), "computer")} == {"positive"}
+    assert {plan.kind for plan in plans(clips, Condition("dev"), "hey marvin")} == {"negative"}
+    assert plans(clips, Condition("train"), "computer") == ()
 
 
 def test_long_negatives_are_several_streams(clips: list[Clip]) -> None:
     hour = [replace(clips[3], duration_s=200.0) for _ in range(7)]
-    assert [len(plan.clips) for plan in plans(hour, "test", "computer")] == [2, 3, 2]
+    assert [len(plan.clips) for plan in plans(hour, Condition("test"), "computer")] == [2, 3, 2]
     words = [replace(clips[0], duration_s=1.0) for _ in range(400)]
-    assert [plan.name for plan in plans(words, "test", "computer")] == [f"test/computer/ann/00{i}" for i in range(3)]
-    assert sum(len(plan.clips) for plan in plans(words, "test", "computer")) == 400
+    assert [plan.name for plan in plans(words, Condition("test"), "computer")] == [
+        f"test/computer/ann/00{i}" for i in range(3)
+    ]
+    assert sum(len(plan.clips) for plan in plans(words, Condition("test"), "computer")) == 400
 
 
 def test_positive_stream_lays_words_with_room_around(clips: list[Clip]) -> None:
-    plan = plans(clips, "test", "computer")[0]
+    plan = plans(clips, Condition("test"), "computer")[0]
     stream = build(plan)
     layout = stream.layout
     assert [(span.start_s, span.end_s) for span in layout.spans] == [(1.5, 3.0), (6.0, 7.0)]
@@ -83,14 +89,14 @@ def test_positive_stream_lays_words_with_room_around(clips: list[Clip]) -> None:
 
 def test_the_clip_itself_is_in_the_stream(clips: list[Clip]) -> None:
     """Under a faint noise floor, the clip's samples lie where the layout says."""
-    stream = build(plans(clips, "test", "computer")[1])
+    stream = build(plans(clips, Condition("test"), "computer")[1])
     difference = stream.samples[round(1.5 * RATE) :][: round(1.2 * RATE)] - burst(1.2, 0.3, 0.8).astype(np.int32)
     assert 9.0 < float(np.std(difference)) < 12.0
 
 
 def test_nothing_gives_a_word_away_but_its_sound(clips: list[Clip]) -> None:
     """No digital silence anywhere, the same floor in gaps and in clips' pauses, no step at a cut edge."""
-    positive, _, negative_plan, _ = plans(clips, "test", "computer")
+    positive, _, negative_plan, _ = plans(clips, Condition("test"), "computer")
     for plan in (positive, negative_plan):
         samples = build(plan).samples.astype(np.float64)
         tenths = samples[: len(samples) // 160 * 160].reshape(-1, 160)
@@ -102,14 +108,14 @@ def test_nothing_gives_a_word_away_but_its_sound(clips: list[Clip]) -> None:
 
 
 def test_negative_streams_have_no_events_and_short_gaps(clips: list[Clip]) -> None:
-    layout = build(plans(clips, "test", "computer")[2]).layout
+    layout = build(plans(clips, Condition("test"), "computer")[2]).layout
     assert layout.events == ()
     assert layout.spans[1].start_s - layout.spans[0].end_s == pytest.approx(NEGATIVE_GAP_S)
     assert layout.hours == pytest.approx(5.0 / 3600)
 
 
 def test_the_same_plan_gives_the_same_samples(clips: list[Clip]) -> None:
-    plan = plans(clips, "test", "computer", noise_snr_db=10.0, seed=4)[0]
+    plan = plans(clips, Condition("test", noise_snr_db=10.0, seed=4), "computer")[0]
     assert np.array_equal(build(plan).samples, build(plan).samples)
     assert not np.array_equal(build(plan).samples, build(replace(plan, seed=5)).samples)
 
@@ -132,11 +138,11 @@ def test_manifest_times_come_first_then_words_then_energy(clips: list[Clip]) -> 
 def test_a_sentence_without_times_is_refused(clips: list[Clip]) -> None:
     sentence = replace(clips[0], label="sentence:computer")
     with pytest.raises(KwsError, match=r"a1\.wav: holds 'computer' inside a sentence.*add them or remove the clip"):
-        build(plans([sentence], "test", "computer")[0])
+        build(plans([sentence], Condition("test"), "computer")[0])
 
 
 def test_the_phrase_in_a_transcript_is_no_false_accept(clips: list[Clip]) -> None:
-    plan = plans(clips, "test", "computer")[2]
+    plan = plans(clips, Condition("test"), "computer")[2]
     said = {plan.clips[0].path: (Utterance(0.0, 1.0, "NOTHING HERE"), Utterance(1.0, 9.0, "A COMPUTER, THEY SAID"))}
     layout = build(plan, said).layout
     assert layout.ignored == ((2.5, 4.5),)
@@ -163,8 +169,8 @@ def test_contains(text: str, phrase: str, expected: bool) -> None:
 @pytest.mark.parametrize("snr_db", [20.0, 10.0, 0.0])
 def test_noise_lies_at_the_asked_ratio(clips: list[Clip], snr_db: float) -> None:
     """Speech power in the active part over noise power measured in the gap, where nothing else is."""
-    clean = plans(clips, "test", "computer")[0]
-    noisy = plans(clips, "test", "computer", noise_snr_db=snr_db)[0]
+    clean = plans(clips, Condition("test"), "computer")[0]
+    noisy = plans(clips, Condition("test", noise_snr_db=snr_db), "computer")[0]
     noise = build(noisy).samples[: round(1.4 * RATE)].astype(np.float64)
     speech = build(clean).samples[round(1.95 * RATE) : round(2.45 * RATE)].astype(np.float64)
     assert 10 * np.log10(np.mean(speech**2) / np.mean(noise**2)) == pytest.approx(snr_db, abs=0.5)
@@ -176,7 +182,7 @@ def test_noise_follows_each_clips_level_without_a_step(tmp_path: Path) -> None:
         clip(tmp_path / "soft.wav", "computer", burst(1.0, 0.2, 0.8, 400.0)),
         clip(tmp_path / "noise.wav", "noise", burst(5.0, 0.0, 5.0, 300.0, seed=9)),
     ]
-    samples = build(plans(pair, "test", "computer", noise_snr_db=10.0)[0]).samples.astype(np.float64)
+    samples = build(plans(pair, Condition("test", noise_snr_db=10.0), "computer")[0]).samples.astype(np.float64)
     middle = round((2.5 + 1.5) * RATE)
     before, after = samples[middle - 6400 : middle - 1600], samples[middle : middle + 6400]
     assert 20 * np.log10(np.std(before) / np.std(after)) == pytest.approx(20.0, abs=1.0)
@@ -185,10 +191,10 @@ def test_noise_follows_each_clips_level_without_a_step(tmp_path: Path) -> None:
 
 
 def test_noise_itself_stays_clean_and_missing_noise_is_said(clips: list[Clip]) -> None:
-    labels = {plan.label: plan.noise_snr_db for plan in plans(clips, "test", "computer", noise_snr_db=5.0)}
+    labels = {plan.label: plan.noise_snr_db for plan in plans(clips, Condition("test", noise_snr_db=5.0), "computer")}
     assert labels == {"computer": 5.0, "neg_speech": 5.0, "noise": None}
     with pytest.raises(KwsError, match="no clip labelled 'noise'"):
-        plans(clips, "dev", "computer", noise_snr_db=5.0)
+        plans(clips, Condition("dev", noise_snr_db=5.0), "computer")
 
 
 def test_a_silent_noise_recording_adds_nothing(tmp_path: Path) -> None:

@@ -12,20 +12,20 @@ from kws.audio import write_audio
 from kws.compress.quantize.calibrate import quantized_input
 from kws.data.manifest import Clip
 from kws.data.transcripts import Utterance
-from kws.detector.decision import SCORE_ONE
 from kws.errors import KwsError
 from kws.frontend import FrontendConfig
 from kws.models.layers import Relu, Sequential, TimeConv
 from kws.recipe import Recipe
 from kws.recipe.train import TrainConfig
-from kws.streams.layout import Event, Layout, Span, Stream
-from kws.streams.metrics import Trace, det_curve
-from kws.streams.noise import active_power
+from kws.streams.layout import Event, Layout, Span
+from kws.streams.metrics import Trace
+from kws.streams.noise import active_power, with_built_in_noise
+from kws.streams.sweep import NEVER, best, det_curve
 from kws.train import selection
 from kws.train.fit.loop import Task
-from kws.train.held_out import Domain, HeldOutStream, held_out_streams, with_generated_noise
+from kws.train.held_out import Domain, HeldOutStream, held_out_streams
 from kws.train.run import build_model
-from kws.train.selection import Point, best, judge, streamed, sweep
+from kws.train.selection import GroupRates, judge, streamed, sweep
 
 RATE = 16000
 FRONTEND = FrontendConfig(bands=16)
@@ -48,6 +48,8 @@ def test_a_sweep_counts_what_the_evaluation_counts() -> None:
     clean, noisy, negatives = ([trace(rng, words) for _ in range(3)] for words in (5, 8, 0))
     points = sweep({"clean": clean, "noise": noisy}, negatives, refractory_steps=20)
     curve = det_curve([*clean, *noisy], negatives, 20, selection.THRESHOLDS_AT_MOST)
+    never = points.pop()
+    assert (never.threshold, never.false_reject_rate, never.false_accepts_per_hour) == (NEVER, 1.0, 0.0)
     assert [point.threshold for point in points] == [point.threshold for point in curve]
     for mine, theirs in zip(points, curve, strict=True):
         assert mine.false_accepts_per_hour == pytest.approx(theirs.false_accepts_per_hour)
@@ -57,7 +59,7 @@ def test_a_sweep_counts_what_the_evaluation_counts() -> None:
 
 
 def test_states_are_compared_over_octaves_of_the_wanted_rate() -> None:
-    points = [Point(100 * n, 16.0 / 2.0**n, {"": 0.1 * n}) for n in range(1, 8)]
+    points = [GroupRates(100 * n, 16.0 / 2.0**n, {"": 0.1 * n}) for n in range(1, 8)]
     found = judge(points, 1.0)
     assert (found.threshold, found.false_accepts_per_hour) == (400, 1.0)
     assert found.false_reject_rate == pytest.approx(0.4)
@@ -65,10 +67,11 @@ def test_states_are_compared_over_octaves_of_the_wanted_rate() -> None:
 
 
 def test_of_equal_thresholds_the_middle_one_and_never_firing_where_no_other_keeps_the_rate() -> None:
-    equals = [Point(threshold, 0.0, {"": 0.2}) for threshold in (10, 20, 30)]
-    assert best(equals, 1.0).threshold == 20
-    loud = best([Point(10, 5.0, {"": 0.0})], 1.0)
-    assert (loud.threshold, loud.false_reject_rate) == (SCORE_ONE + 1, 1.0)
+    never = GroupRates(NEVER, 0.0, {"": 1.0})
+    equals = [GroupRates(threshold, 0.0, {"": 0.2}) for threshold in (10, 20, 30)]
+    assert best([*equals, never], 1.0).threshold == 20
+    loud = judge([GroupRates(10, 5.0, {"": 0.0}), never], 1.0)
+    assert (loud.threshold, loud.false_reject_rate) == (NEVER, 1.0)
 
 
 def test_chunks_give_what_the_whole_stream_gives(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -178,12 +181,11 @@ def test_the_splits_own_noise_is_taken_where_there_is_some(corpus: Corpus) -> No
     assert torch.equal(generated[0].features, recorded[0].features)
 
 
-def test_generated_noise_is_ten_decibels_below_the_speech() -> None:
+def test_built_in_noise_is_ten_decibels_below_the_speech() -> None:
     rng = np.random.default_rng(0)
     samples = np.zeros(20 * RATE, np.int16)
     samples[4 * RATE : 6 * RATE] = rng.integers(-3000, 3000, 2 * RATE)
-    layout = Layout("s", "computer", 20.0, (Span("a.wav", "ann", 4.0, 6.0),))
-    noise = with_generated_noise(Stream(layout, samples), rng).astype(np.float64) - samples
+    noise = with_built_in_noise(samples, [(4 * RATE, 6 * RATE)], 10.0, rng).astype(np.float64) - samples
     speech = active_power(samples[4 * RATE : 6 * RATE])
     assert 10 * np.log10(speech / np.mean(noise**2)) == pytest.approx(10.0, abs=0.5)
 
@@ -200,6 +202,16 @@ def test_several_phrases_have_streams_of_their_own_and_share_other_speech(corpus
     shared = [stream for stream in streams if not stream.group]
     assert all(set(stream.layouts) == {0, 1} for stream in shared)
     assert [sum(len(stream.layouts[index].ignored) for stream in shared) for index in (0, 1)] == [0, 1]
+
+
+def test_a_label_that_holds_a_phrase_is_no_negative_of_it_here_as_in_the_evaluation(corpus: Corpus) -> None:
+    """Without ordinary speech all other clips are negatives, but "hey_alexa" says "alexa"."""
+    domain = corpus("a", computer=2, alexa=2, hey_alexa=4, music_on=4)
+    shared = [stream for stream in lay([domain], phrases=("computer", "alexa")) if not stream.group]
+    held = {
+        Path(span.path).name.split("_dev_")[1][:5]: set(one.layouts) for one in shared for span in one.layouts[0].spans
+    }
+    assert held == {"hey_a": {0}, "music": {0, 1}}
 
 
 def test_missing_clips_are_named(corpus: Corpus) -> None:

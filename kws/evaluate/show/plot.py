@@ -12,7 +12,7 @@ from kws.errors import KwsError
 from kws.evaluate.intervals import binomial_interval, poisson_interval
 from kws.evaluate.pooled import Pooled, PooledPoint
 from kws.evaluate.results import Evaluation, SplitResult
-from kws.streams.metrics import DetPoint, frontier
+from kws.streams.sweep import DetPoint, frontier
 from kws.system import files
 
 FORMATS = (".png", ".svg", ".pdf")
@@ -57,7 +57,7 @@ def plot_pooled(sides: Sequence[Pooled], path: Path) -> None:
         of = f"{', '.join(side.names)}: " if len(sides) > 1 else ""
         for one in side.results:
             name = f"{of}{', '.join(side.phrases)}, {one.condition.split}, {one.condition.name}"
-            curves.append((name, _falling([_of_pooled(point) for point in one.det])))
+            curves.append((name, [_of_pooled(point) for point in frontier(one.det)]))
     plot_curves(curves, path)
 
 
@@ -118,15 +118,6 @@ def _drawn(point: DetPoint | PooledPoint, frr: Interval, per_hour: Interval) -> 
         (100.0 * frr[0], 100.0 * frr[1]),
         not point.false_accepts or not point.misses,
     )
-
-
-def _falling(points: Sequence[Drawn]) -> list[Drawn]:
-    """Return the points that have a lower FRR than every one before."""
-    kept: list[Drawn] = []
-    for point in points:
-        if not kept or point.frr < kept[-1].frr:
-            kept.append(point)
-    return kept
 
 
 def _draw(axes: Any, points: Sequence[Drawn], name: str, colour: str) -> None:

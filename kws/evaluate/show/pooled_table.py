@@ -1,13 +1,14 @@
 """Pooled figures and comparisons as text for a terminal."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from kws.detector.decision import SCORE_ONE
 from kws.evaluate.compare import ComparedPoint, ComparedResult, Comparison
-from kws.evaluate.curve import Curve, Measured
+from kws.evaluate.curve import Curve
 from kws.evaluate.pooled import Pooled, PooledPoint, PooledResult
 from kws.evaluate.show.table import per_hour, printed, titled_table
+from kws.streams.sweep import Measured, frontier
 
 MARK = " *"
 SHOWN_TARGET_PER_HOUR = 0.5
@@ -42,7 +43,7 @@ def phrases(pooled: Pooled) -> str:
     table = titled_table("Phrase by phrase", headings, "model")
     for result in pooled.results:
         for one in result.curves:
-            cells = (str(sum(one.said)), _both(one.shipped), _both(one.at(SHOWN_TARGET_PER_HOUR)))
+            cells = (str(sum(one.words)), _both(one.shipped), _both(one.at(SHOWN_TARGET_PER_HOUR)))
             table.add_row(_condition(pooled, result), one.phrase, one.name, *cells)
     return printed(table, [])
 
@@ -53,7 +54,7 @@ def curve(pooled: Pooled) -> str:
         "DET curve" + MARK, ("condition", "at most", "words", "missed", "FRR", "false accepts"), "condition"
     )
     for result in pooled.results:
-        for point in _falling(result.det):
+        for point in frontier(result.det):
             table.add_row(_condition(pooled, result), f"{per_hour(point.target_per_hour or 0.0)} FA/h", *_cells(point))
     return printed(table, [])
 
@@ -110,14 +111,6 @@ def _accepts(point: PooledPoint) -> str:
 def _both(measured: Measured) -> str:
     point = measured.point
     return f"{100.0 * point.false_reject_rate:.1f} %, {per_hour(point.false_accepts_per_hour)}"
-
-
-def _falling(points: Sequence[PooledPoint]) -> Iterator[PooledPoint]:
-    fewest = math.inf
-    for point in points:
-        if point.misses < fewest:
-            fewest = point.misses
-            yield point
 
 
 def _notes(pooled: Pooled, result: PooledResult) -> list[str]:

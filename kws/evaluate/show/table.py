@@ -12,7 +12,7 @@ from rich.table import Table
 from kws.detector.decision import SCORE_ONE
 from kws.evaluate.intervals import binomial_interval, poisson_interval
 from kws.evaluate.results import Evaluation, FalseAccept, NegativeResult, PositiveResult, SplitResult
-from kws.streams.metrics import DetPoint, best
+from kws.streams.sweep import DetPoint, best
 
 WIDTH = 108
 SHOWN_FALSE_ACCEPTS = 5
