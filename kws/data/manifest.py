@@ -6,12 +6,12 @@ import json
 import math
 import os
 import re
-import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from kws.data.letters import letter_runs
 from kws.errors import KwsError
 from kws.system.files import replace_file
 
@@ -61,9 +61,7 @@ def slug(text: str) -> str:
     >>> slug("Smart mirror"), slug("  Hé, Jürgen! "), slug("noise")
     ('smart_mirror', 'hé_jürgen', 'phrase_noise')
     """
-    plain = unicodedata.normalize("NFC", unicodedata.normalize("NFKC", text).casefold())
-    kept = "".join(character if unicodedata.category(character)[0] in "LMN" else " " for character in plain)
-    label = "_".join(kept.split())
+    label = "_".join(letter_runs(text))
     if not re.search(r"\w", label):
         raise KwsError(f"phrase {text!r}: it has no letter and no digit; give a phrase that can be spoken")
     return f"phrase_{label}" if label in RESERVED else label

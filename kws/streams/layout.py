@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kws.audio import SAMPLE_RATE_HZ, read_audio
-from kws.data.manifest import RESERVED, Clip
-from kws.data.phrases import contains, positive_labels, said, word_times
+from kws.data.manifest import Clip
+from kws.data.phrases import label_contains, phrase_spans, positive_labels, word_times
 from kws.data.transcripts import Transcripts
 from kws.streams.noise import NoiseBed
 from kws.streams.room import Rooms
@@ -165,7 +165,7 @@ def _role(label: str, phrases: Sequence[str]) -> tuple[Kind, str] | None:
 def _kind(label: str, phrase: str) -> Kind | None:
     if label in positive_labels(phrase):
         return "positive"
-    if label in NOT_HEARD or (label not in RESERVED and contains(label, phrase)):
+    if label in NOT_HEARD or label_contains(label, phrase):
         return None
     return "negative"
 
@@ -229,7 +229,7 @@ def _layout(
             word_start_s, word_end_s, estimated = word_times(clip, samples, plan.phrase)
             events.append(Event(clip.path, clip.speaker, start_s + word_start_s, start_s + word_end_s, estimated))
         else:
-            there = said(clip, plan.phrase, length_s, transcripts)
+            there = phrase_spans(clip, plan.phrase, length_s, transcripts)
             ignored += [(start_s + since_s, start_s + until_s) for since_s, until_s in there]
     return Layout(plan.name, plan.label, total / SAMPLE_RATE_HZ, tuple(spans), tuple(events), tuple(ignored))
 
@@ -246,6 +246,6 @@ def layout_for(plan: Plan, layout: Layout, phrase: str, transcripts: Transcripts
     ignored = tuple(
         (span.start_s + since_s, span.start_s + until_s)
         for clip, span in zip(plan.clips, layout.spans, strict=True)
-        for since_s, until_s in said(clip, phrase, span.end_s - span.start_s, transcripts)
+        for since_s, until_s in phrase_spans(clip, phrase, span.end_s - span.start_s, transcripts)
     )
     return replace(layout, events=(), ignored=ignored)

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from kws.audio import SAMPLE_RATE_HZ
 from kws.data.manifest import SPEECH, Clip
-from kws.data.phrases import positive_labels, said
+from kws.data.phrases import phrase_spans, positive_labels
 from kws.data.sounds.noise import GENERATORS
 from kws.data.transcripts import Transcripts
 from kws.errors import KwsError
@@ -127,7 +127,7 @@ def _without(plan: Plan, layout: Layout, phrase: str, transcripts: Transcripts) 
     ignored = [
         (span.start_s + since_s, span.start_s + until_s)
         for clip, span in zip(plan.clips, layout.spans, strict=True)
-        for since_s, until_s in said(clip, phrase, span.end_s - span.start_s, transcripts)
+        for since_s, until_s in phrase_spans(clip, phrase, span.end_s - span.start_s, transcripts)
     ]
     return replace(layout, ignored=tuple(ignored))
 
