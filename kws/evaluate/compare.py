@@ -142,6 +142,6 @@ def _check(ours: Sequence[Subject], others: Sequence[Subject]) -> None:
         odd = min((here - there) + (there - here))
         names = {slug(phrase): phrase for one in (*others, *ours) for phrase in one.phrases}
         raise KwsError(
-            f"phrase {names[odd]!r}: {here[odd]} of the models and {there[odd]} of those after --against are for it; give "
-            "both sides the same phrases (--against once for each model) or choose some with --phrase"
+            f"phrase {names[odd]!r}: {here[odd]} of the models and {there[odd]} of those after --against are for it; "
+            "give both sides the same phrases (--against once for each model) or choose some with --phrase"
         )
