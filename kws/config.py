@@ -56,16 +56,34 @@ def load(cls: type[T], data: Mapping[str, Any], where: str = "config") -> T:
 def load_toml(cls: type[T], path: Path) -> T:
     """Build the dataclass ``cls`` from the TOML file at ``path``; raise ``KwsError`` naming the file and key."""
     try:
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise KwsError(f"{path}: cannot be read ({error.strerror}); check the path") from error
-    except UnicodeDecodeError as error:
-        raise KwsError(f"{path}: is not a text file; give a TOML recipe") from error
-    try:
-        data = tomllib.loads(text)
+        data = tomllib.loads(read_text(path, "a TOML recipe"))
     except tomllib.TOMLDecodeError as error:
         raise KwsError(f"{path}: is not valid TOML ({error}); correct that line") from error
     return load(cls, data, str(path))
+
+
+def read_text(path: Path, what: str, errors: str = "strict") -> str:
+    """Return a file's text: UTF-8, with or without a byte order mark; its line ends stay as they are.
+
+    Args:
+        path: the file.
+        what: what the user should give, such as "a manifest".
+        errors: as ``bytes.decode`` knows it.
+
+    Raises:
+        KwsError: it cannot be read, or is in another encoding.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise KwsError(f"{path}: cannot be read ({error.strerror}); give the path of {what}") from error
+    if content[:2] in (b"\xff\xfe", b"\xfe\xff") or content[1:4:2] == b"\0\0" or content[:3:2] == b"\0\0":
+        raise KwsError(f"{path}: is not a text file in UTF-8, but looks like UTF-16; save {what} as UTF-8")
+    try:
+        return content.decode("utf-8-sig", errors)
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise KwsError(f"{path}, line {line}: is not a text file in UTF-8; save {what} as UTF-8") from error
 
 
 def to_data(config: Any) -> dict[str, Any]:

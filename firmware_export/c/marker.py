@@ -41,7 +41,7 @@ def read_marker(directory: Path) -> dict[str, Any]:
         KwsError: the directory is no bundle, or one of a newer kws.
     """
     try:
-        data = json.loads((directory / NAME).read_text(encoding="utf-8"))
+        data = json.loads((directory / NAME).read_bytes())
         known = data["format"] == FORMAT and isinstance(data["files"], dict) and isinstance(data["version"], int)
     except (OSError, ValueError, KeyError, TypeError):
         known = False

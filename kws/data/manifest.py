@@ -6,12 +6,12 @@ import json
 import math
 import os
 import re
-import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any
 
+from kws.data import csv_table
+from kws.data.letters import letter_runs
 from kws.errors import KwsError
 from kws.system.files import replace_file
 
@@ -61,9 +61,7 @@ def slug(text: str) -> str:
     >>> slug("Smart mirror"), slug("  Hé, Jürgen! "), slug("noise")
     ('smart_mirror', 'hé_jürgen', 'phrase_noise')
     """
-    plain = unicodedata.normalize("NFC", unicodedata.normalize("NFKC", text).casefold())
-    kept = "".join(character if unicodedata.category(character)[0] in "LMN" else " " for character in plain)
-    label = "_".join(kept.split())
+    label = "_".join(letter_runs(text))
     if not re.search(r"\w", label):
         raise KwsError(f"phrase {text!r}: it has no letter and no digit; give a phrase that can be spoken")
     return f"phrase_{label}" if label in RESERVED else label
@@ -76,13 +74,8 @@ def read(path: Path) -> list[Clip]:
         KwsError: the file, a column, a row or a value is wrong; the sentence names file and line.
     """
     path = Path(path)
-    try:
-        with path.open(encoding="utf-8", newline="") as file:
-            return _read_rows(file, path)
-    except OSError as error:
-        raise KwsError(f"{path}: cannot be read ({error.strerror}); give the path of a manifest") from error
-    except UnicodeDecodeError as error:
-        raise KwsError(f"{path}: is not a text file; give a CSV manifest in UTF-8") from error
+    folder = Path(os.path.abspath(path.parent))
+    return [_clip(row, folder, f"{path}, line {line}") for line, row in csv_table.read(path, REQUIRED, COLUMNS)]
 
 
 def write(clips: Iterable[Clip], path: Path) -> None:
@@ -99,36 +92,6 @@ def write(clips: Iterable[Clip], path: Path) -> None:
     writer.writerow(COLUMNS)
     writer.writerows(rows)
     replace_file(path, text.getvalue().encode())
-
-
-def _read_rows(file: Any, path: Path) -> list[Clip]:
-    reader = csv.reader(file, strict=True)
-    try:
-        header = next(reader, [])
-        _check_header(header, path)
-        folder = Path(os.path.abspath(path.parent))
-        clips = []
-        for row in reader:
-            where = f"{path}, line {reader.line_num}"
-            if len(row) != len(header):
-                raise KwsError(f"{where}: has {len(row)} values, the header names {len(header)}; correct that line")
-            clips.append(_clip(dict(zip(header, row, strict=True)), folder, where))
-        return clips
-    except csv.Error as error:
-        raise KwsError(f"{path}, line {reader.line_num}: is not valid CSV ({error}); correct that line") from error
-
-
-def _check_header(header: list[str], path: Path) -> None:
-    if not header:
-        raise KwsError(f"{path}: the file is empty; its first line must name the columns {', '.join(REQUIRED)}")
-    for name in header:
-        if name not in COLUMNS:
-            raise KwsError(f"{path}, line 1: unknown column {name!r}; the columns are {', '.join(COLUMNS)}")
-        if header.count(name) > 1:
-            raise KwsError(f"{path}, line 1: column {name!r} stands there twice; remove one")
-    for name in REQUIRED:
-        if name not in header:
-            raise KwsError(f"{path}, line 1: column {name!r} is missing; add it")
 
 
 def _clip(row: dict[str, str], folder: Path, where: str) -> Clip:

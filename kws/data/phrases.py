@@ -1,16 +1,17 @@
-"""A phrase and its words: how they are compared and labelled, and where they are said in a clip."""
+"""A phrase and its words: how they are labelled, whether they are said in a clip, and where (``letters`` compares)."""
 
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from kws.audio import Samples
-from kws.data.manifest import Clip, Word, slug
+from kws.data.letters import contains, occurrences
+from kws.data.manifest import RESERVED, Clip, Word, slug
 from kws.data.sounds import endpoints
-from kws.data.transcripts import Transcripts
+from kws.data.transcripts import Transcripts, Utterance
 from kws.errors import KwsError
 
 
@@ -39,7 +40,7 @@ def split_words(text: str) -> list[str]:
 
 
 def _bare(token: str) -> str:
-    if token.startswith("[["):
+    if token.startswith("[[") and "]]" in token:
         return token[: token.find("]]") + 2]
     return re.sub(r"^[\W_]+|[\W_]+$", "", token)
 
@@ -61,30 +62,32 @@ def positive_labels(phrase: str) -> tuple[str, str]:
     return slug(phrase), "sentence:" + slug(phrase)
 
 
-def find(spoken: Sequence[str], words: Sequence[str]) -> int | None:
-    """Return where ``words`` stand one after the other in ``spoken``, or None.
+def label_contains(label: str, phrase: str) -> bool:
+    """Whether a label says the phrase, alone or beside other words; labels with a meaning of their own say nothing.
 
-    >>> find(["oh", "hey", "marvin"], ["hey", "marvin"])
-    1
-    """
-    for begin in range(len(spoken) - len(words) + 1):
-        if list(spoken[begin : begin + len(words)]) == list(words):
-            return begin
-    return None
-
-
-def contains(text: str, phrase: str) -> bool:
-    """Whether the phrase's words stand in ``text`` one after the other.
-
-    >>> contains("hey_computer", "computer"), contains("computers", "computer")
+    >>> label_contains("sentence:hey_computer", "computer"), label_contains("neg_speech", "speech")
     (True, False)
     """
-    return f" {_plain(phrase)} " in f" {_plain(text)} "
+    if label in positive_labels(phrase):
+        return True
+    words = label.removeprefix("sentence:")
+    if words.removeprefix("phrase_") in RESERVED:  # slug's way out: "phrase_noise" is said "noise"
+        words = "" if words in RESERVED else words.removeprefix("phrase_")
+    return contains(words, phrase)
 
 
-def _plain(text: str) -> str:
-    """Return the words as ``slug`` writes them, a space between two; any text will do."""
-    return " ".join(slug(f"x {text}").split("_")[1:])
+def clip_contains(clip: Clip, phrase: str) -> bool:
+    """Whether the phrase is said in a clip, by its label, its text or its words."""
+    return (
+        label_contains(clip.label, phrase)
+        or contains(clip.text, phrase)
+        or bool(clip.words and occurrences([word.text for word in clip.words], phrase))
+    )
+
+
+def transcript_contains(utterances: Iterable[Utterance], phrase: str) -> bool:
+    """Whether the phrase is said in one of a recording's utterances."""
+    return any(contains(one.transcript, phrase) for one in utterances)
 
 
 def word_times(clip: Clip, samples: NDArray[np.int16], phrase: str) -> tuple[float, float, bool]:
@@ -97,10 +100,10 @@ def word_times(clip: Clip, samples: NDArray[np.int16], phrase: str) -> tuple[flo
     """
     if clip.kw_start_s is not None and clip.kw_end_s is not None:
         return clip.kw_start_s, clip.kw_end_s, False
-    for first in range(len(clip.words)):
-        for after in range(first + 1, len(clip.words) + 1):
-            if _plain(" ".join(word.text for word in clip.words[first:after])) == _plain(phrase):
-                return clip.words[first].start_s, clip.words[after - 1].end_s, False
+    places = occurrences([word.text for word in clip.words], phrase)
+    if places:
+        first, after = places[0]
+        return clip.words[first].start_s, clip.words[after - 1].end_s, False
     if clip.label != slug(phrase):
         raise KwsError(
             f"{clip.path}: holds {phrase!r} inside a sentence, but the manifest gives no kw_start_s and kw_end_s; "
@@ -112,13 +115,18 @@ def word_times(clip: Clip, samples: NDArray[np.int16], phrase: str) -> tuple[flo
 def locate(clip: Clip, words: Sequence[str], samples: Samples) -> tuple[Word, ...]:
     """Return the phrase's words with their times in a positive clip.
 
-    The best that is known: the clip's word times; else its keyword times; else what energy tells (``endpoints``). A
-    span without word times is shared out by the words' letters.
+    The best that is known: the clip's word times (of several places the one nearest to its keyword times); else its
+    keyword times; else what energy tells (``endpoints``). A span without a time for each word is shared out by the
+    words' letters.
     """
-    begin = find([word.text.casefold() for word in clip.words], words)
-    if begin is not None:
-        return clip.words[begin : begin + len(words)]
-    if clip.kw_start_s is not None and clip.kw_end_s is not None:
+    places = occurrences([word.text for word in clip.words], " ".join(words))
+    if places:
+        begin_s = clip.kw_start_s or 0.0
+        first, after = min(places, key=lambda place: abs(clip.words[place[0]].start_s - begin_s))
+        if after - first == len(words):
+            return clip.words[first:after]
+        start_s, end_s = clip.words[first].start_s, clip.words[after - 1].end_s
+    elif clip.kw_start_s is not None and clip.kw_end_s is not None:
         start_s, end_s = clip.kw_start_s, clip.kw_end_s
     else:
         start_s, end_s = endpoints.estimate(samples)
@@ -126,9 +134,12 @@ def locate(clip: Clip, words: Sequence[str], samples: Samples) -> tuple[Word, ..
     return tuple(Word(word, float(edges[i]), float(edges[i + 1])) for i, word in enumerate(words))
 
 
-def said(clip: Clip, phrase: str, length_s: float, transcripts: Transcripts) -> list[tuple[float, float]]:
-    """Return the stretches of a negative clip in which, by its transcript, the phrase itself is said: seconds in it."""
-    utterances = transcripts.get(clip.path, ())
-    if not utterances:
-        return [(0.0, length_s)] if contains(clip.text, phrase) else []
-    return [(one.start_s, min(one.end_s, length_s)) for one in utterances if contains(one.transcript, phrase)]
+def phrase_spans(clip: Clip, phrase: str, length_s: float, transcripts: Transcripts) -> list[tuple[float, float]]:
+    """Return the stretches of a negative clip in which the phrase itself is said: seconds in it.
+
+    By its transcript, the utterances that hold it; by what the manifest says of it alone, all of the clip.
+    """
+    utterances = [one for one in transcripts.get(clip.path, ()) if contains(one.transcript, phrase)]
+    if not utterances and clip_contains(clip, phrase):
+        return [(0.0, length_s)]
+    return [(one.start_s, min(one.end_s, length_s)) for one in utterances]

@@ -1,12 +1,15 @@
 """What is said in a negative recording: to explain a false accept, and to leave out a phrase that is really there."""
 
-import csv
+import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from kws.data import csv_table
 from kws.errors import KwsError
+
+COLUMNS = ("path", "start_s", "end_s", "transcript")
 
 
 @dataclass(frozen=True)
@@ -28,25 +31,30 @@ def read(manifest: Path) -> Transcripts:
     Columns: path (relative to the file), start_s, end_s, transcript; others are not looked at.
 
     Raises:
-        KwsError: the file is there but lacks a column or holds a time that is no number.
+        KwsError: the file is there and a column or a value is wrong; the sentence names file and line.
     """
     path = manifest.parent / "utterances.csv"
     if not path.is_file():
         return {}
     found: dict[str, list[Utterance]] = {}
-    try:
-        with path.open(newline="", encoding="utf-8") as file:
-            for row in csv.DictReader(file):
-                clip = os.path.abspath(path.parent / row["path"])
-                utterance = Utterance(float(row["start_s"]), float(row["end_s"]), row["transcript"] or "")
-                found.setdefault(clip, []).append(utterance)
-    except (KeyError, TypeError, ValueError) as error:
-        raise KwsError(f"{path}: not a list of path, start_s, end_s, transcript ({error}); correct or remove it") from (
-            error
-        )
-    except OSError as error:
-        raise KwsError(f"{path}: cannot be read ({error.strerror}); check it") from error
+    for line, row in csv_table.read(path, COLUMNS):
+        where = f"{path}, line {line}"
+        start_s, end_s = (_seconds(row[name], name, where) for name in ("start_s", "end_s"))
+        if end_s < start_s:
+            raise KwsError(f"{where}: end_s ({end_s:g}) is before start_s ({start_s:g}); correct them")
+        clip = os.path.abspath(path.parent / row["path"])
+        found.setdefault(clip, []).append(Utterance(start_s, end_s, row["transcript"]))
     return {clip: tuple(utterances) for clip, utterances in found.items()}
+
+
+def _seconds(text: str, name: str, where: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value) or value < 0.0:
+        raise KwsError(f"{where}: {name} is {text!r}; it must be a number of seconds, at least 0")
+    return value
 
 
 def at(transcripts: Transcripts, path: str, time_s: float) -> str:

@@ -57,7 +57,7 @@ def read(manifest: Path) -> Published:
         KwsError: the file is missing or no manifest, its model does not load, or pymicro-wakeword is not installed.
     """
     try:
-        data = json.loads(manifest.read_text(encoding="utf-8"))
+        data = json.loads(manifest.read_bytes())
         known = data["type"] == "micro" and _is_tflite(manifest.parent / data["model"])
         values = str(data["wake_word"]), float(data["micro"]["probability_cutoff"])
         window = int(data["micro"]["sliding_window_size"])

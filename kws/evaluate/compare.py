@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from kws.data import corpus as corpora
+from kws.data.manifest import slug
 from kws.detector.model_file import KwsModel
 from kws.errors import KwsError
 from kws.evaluate import pooled
@@ -136,10 +137,11 @@ def _flat(curves: Sequence[Sequence[Curve]]) -> list[Curve]:
 
 
 def _check(ours: Sequence[Subject], others: Sequence[Subject]) -> None:
-    here, there = (Counter(phrase.casefold() for one in side for phrase in one.phrases) for side in (ours, others))
+    here, there = (Counter(slug(phrase) for one in side for phrase in one.phrases) for side in (ours, others))
     if here != there:
         odd = min((here - there) + (there - here))
+        names = {slug(phrase): phrase for one in (*others, *ours) for phrase in one.phrases}
         raise KwsError(
-            f"phrase {odd!r}: {here[odd]} of the models and {there[odd]} of those after --against are for it; give "
-            "both sides the same phrases (--against once for each model) or choose some with --phrase"
+            f"phrase {names[odd]!r}: {here[odd]} of the models and {there[odd]} of those after --against are for it; "
+            "give both sides the same phrases (--against once for each model) or choose some with --phrase"
         )

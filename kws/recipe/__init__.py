@@ -17,9 +17,10 @@ from kws import config
 from kws.config import check_range
 from kws.data.augment import AugmentConfig
 from kws.data.examples.draw import ExampleConfig
+from kws.data.letters import contains
 from kws.data.manifest import slug
 from kws.data.phones.config import PhonesConfig
-from kws.data.phrases import find, phrase_words
+from kws.data.phrases import phrase_words
 from kws.data.synthesis.config import SynthesisConfig
 from kws.detector.decision import MAX_LABELS, DetectorConfig
 from kws.errors import KwsError
@@ -134,7 +135,7 @@ class Recipe:
         except KwsError as error:
             raise ValueError(str(error)) from error
         for one, other in itertools.permutations(self.wake_phrases, 2):
-            if find(words[one], words[other]) is not None:
+            if contains(one, other):
                 raise ValueError(f"phrases: {other!r} is heard in {one!r}, so they cannot be told apart; drop one")
         if self.label_unit == "words" and len({frozenset(one) for one in words.values()}) < len(words):
             raise ValueError('phrases have the same words in another order; set label_unit = "phrase"')

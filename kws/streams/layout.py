@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kws.audio import SAMPLE_RATE_HZ, read_audio
-from kws.data.phrases import said, word_times
+from kws.data.phrases import phrase_spans, word_times
 from kws.data.transcripts import Transcripts
 from kws.streams.noise import NoiseBed, with_built_in_noise
 from kws.streams.plan import LEAD_IN_S, TAIL_S, Plan, gap_s, kind_of
@@ -132,7 +132,7 @@ def _layout(
             word_start_s, word_end_s, estimated = word_times(clip, samples, plan.phrase)
             events.append(Event(clip.path, clip.speaker, start_s + word_start_s, start_s + word_end_s, estimated))
         else:
-            there = said(clip, plan.phrase, length_s, transcripts)
+            there = phrase_spans(clip, plan.phrase, length_s, transcripts)
             ignored += [(start_s + since_s, start_s + until_s) for since_s, until_s in there]
     return Layout(plan.name, plan.label, total / SAMPLE_RATE_HZ, tuple(spans), tuple(events), tuple(ignored))
 
@@ -149,6 +149,6 @@ def layout_for(plan: Plan, layout: Layout, phrase: str, transcripts: Transcripts
     ignored = tuple(
         (span.start_s + since_s, span.start_s + until_s)
         for clip, span in zip(plan.clips, layout.spans, strict=True)
-        for since_s, until_s in said(clip, phrase, span.end_s - span.start_s, transcripts)
+        for since_s, until_s in phrase_spans(clip, phrase, span.end_s - span.start_s, transcripts)
     )
     return replace(layout, events=(), ignored=ignored)

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from kws.data.manifest import RESERVED, Clip
-from kws.data.phrases import contains, positive_labels
+from kws.data.manifest import Clip
+from kws.data.phrases import label_contains, positive_labels
 from kws.streams.conditions import Condition
 from kws.streams.noise import NoiseBed
 from kws.streams.room import Rooms
@@ -134,7 +134,7 @@ def kind_of(label: str, phrase: str) -> Kind | None:
     """Return what a label is to a phrase; None: neither, it is not to be used."""
     if label in positive_labels(phrase):
         return "positive"
-    if label in UNHEARD or (label not in RESERVED and contains(label, phrase)):
+    if label in UNHEARD or label_contains(label, phrase):
         return None
     return "negative"
 

@@ -13,7 +13,7 @@ from kws.config import to_data
 from kws.data import manifest, transcripts
 from kws.data.examples.pool import ClipPool, read_pool
 from kws.data.manifest import Clip
-from kws.data.phrases import contains, positive_labels
+from kws.data.phrases import positive_labels, transcript_contains
 from kws.data.shards.batches import shard_paths
 from kws.data.shards.write import read_index
 from kws.detector.model_file import Source
@@ -75,7 +75,7 @@ def pool_of(recipe: Recipe, domains: Sequence[Domain], said: transcripts.Transcr
 
 
 def _says_phrase(recipe: Recipe, utterances: Sequence[transcripts.Utterance]) -> bool:
-    return any(contains(one.transcript, phrase) for one in utterances for phrase in recipe.wake_phrases)
+    return any(transcript_contains(utterances, phrase) for phrase in recipe.wake_phrases)
 
 
 def taken(recipe: Recipe, entry: DataConfig, clips: Sequence[Clip]) -> tuple[Clip, ...]:

@@ -1,12 +1,12 @@
 """What an adapter is told and gives, and what several of them need."""
 
-import csv
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from kws.config import read_text
+from kws.data import csv_table
 from kws.errors import KwsError
 
 SOUNDS = frozenset({".wav", ".flac", ".ogg", ".opus", ".mp3", ".aif", ".aiff"})
@@ -109,32 +109,19 @@ def read_lines(path: Path) -> list[str]:
     Raises:
         KwsError: it cannot be read.
     """
-    try:
-        text = path.read_text(encoding="utf-8-sig", errors="replace")
-    except OSError as error:
-        raise KwsError(f"{path}: cannot be read ({error.strerror}); unpack the corpus again") from error
+    text = read_text(path, "the corpus as it was unpacked", errors="replace").replace("\r\n", "\n")
     return text.removesuffix("\n").split("\n") if text else []
 
 
-def read_table(path: Path, columns: tuple[str, ...], **form: Any) -> list[dict[str, str]]:
-    """Return these columns of a table with a header; ``form`` is what ``csv.DictReader`` is to know.
+def read_table(path: Path, columns: tuple[str, ...], tabs: bool = False) -> list[dict[str, str]]:
+    """Return these columns of a table with a header, its values separated by commas or by ``tabs``.
 
     Raises:
-        KwsError: it cannot be read, lacks one of ``columns``, or a row is shorter than the header.
+        KwsError: it cannot be read, lacks one of ``columns``, or a row is too short for them.
     """
-    reader = csv.DictReader(read_lines(path), strict=True, **form)
-    rows = []
-    try:
-        for column in columns:
-            if column not in (reader.fieldnames or ()):
-                raise KwsError(f"{path}: has no column {column!r}; unpack the corpus again")
-        for row in reader:
-            if any(row[column] is None for column in columns):
-                raise KwsError(f"{path}, line {reader.line_num}: is cut short; unpack the corpus again")
-            rows.append({column: row[column] for column in columns})
-    except csv.Error as error:
-        raise KwsError(f"{path}, line {reader.line_num}: is not as it must be ({error}); unpack it again") from error
-    return rows
+    remedy = "unpack the corpus again"
+    rows = csv_table.read(path, columns, tabs=tabs, remedy=remedy, ragged=True, errors="replace")
+    return [{column: row[column] for column in columns} for _, row in rows]
 
 
 def hint(folder: Path, marks: tuple[str, ...]) -> str:

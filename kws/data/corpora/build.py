@@ -102,7 +102,7 @@ def _refuse_foreign(path: Path, place: Path) -> None:
 def _written(path: Path) -> dict[str, str]:
     """Return the SHA-256 of what kws wrote with this manifest, by file name."""
     try:
-        digests = json.loads(_marker(path).read_text(encoding="utf-8"))["sha256"]
+        digests = json.loads(_marker(path).read_bytes())["sha256"]
         return {str(name): str(digest) for name, digest in digests.items()}
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return {}

@@ -4,7 +4,6 @@
 ``validated.tsv``, which holds them all and more. Newer releases have ``clip_durations.tsv``.
 """
 
-import csv
 from pathlib import Path
 
 from kws.data.corpora.adapter import Adapter, Found, Options, Skips, hint, read_table, require_folder
@@ -45,7 +44,7 @@ def scan(folder: Path, options: Options, skips: Skips) -> list[Found]:
 
 def _rows(path: Path) -> list[dict[str, str]]:
     # Sentences have quotation marks of their own.
-    return read_table(path, COLUMNS, delimiter="\t", quoting=csv.QUOTE_NONE) if path.is_file() else []
+    return read_table(path, COLUMNS, tabs=True) if path.is_file() else []
 
 
 def _durations(folder: Path) -> dict[str, float]:
@@ -54,7 +53,7 @@ def _durations(folder: Path) -> dict[str, float]:
     if not path.is_file():
         return {}
     column = "duration[ms]"
-    rows = read_table(path, ("clip", column), delimiter="\t", quoting=csv.QUOTE_NONE)
+    rows = read_table(path, ("clip", column), tabs=True)
     try:
         return {row["clip"]: float(row[column]) / 1000.0 for row in rows}
     except ValueError as error:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from kws.audio import Samples, read_audio
 from kws.data import manifest
 from kws.data.manifest import Clip, Word
-from kws.data.phrases import find, locate, phrase_words, split_words
+from kws.data.phrases import clip_contains, locate, phrase_words
 from kws.errors import KwsError
 
 NOISES = ("noise", "music")
@@ -164,15 +164,15 @@ def read_pool(
         KwsError: the split has no positive of a phrase, or no negative.
     """
     phrases = (phrases,) if isinstance(phrases, str) else tuple(phrases)
-    known = [(manifest.slug(phrase), phrase_words(phrase)) for phrase in phrases]
+    words = tuple(map(phrase_words, phrases))
     groups: dict[str, list[Item]] = {"positives": [], "near": [], "speech": [], "noise": [], "rooms": []}
     for key, clip in enumerate(clips):
         if clip.split == split:
-            group, phrase = kind_of_several(clip, known)
+            group, phrase = kind_of_several(clip, phrases)
             if group:
                 groups[group].append(Item(key, clip, phrase, clip.path in recorded))
     there = {item.phrase for item in groups["positives"]}
-    missing = [label for index, (label, _) in enumerate(known) if index not in there]
+    missing = [manifest.slug(phrase) for index, phrase in enumerate(phrases) if index not in there]
     if missing:
         raise KwsError(
             f"the manifests have no {split} clip with label {missing[0]!r}; add some, or let `kws synth` speak some"
@@ -181,15 +181,15 @@ def read_pool(
         what = repr(phrases[0]) if len(phrases) == 1 else "the phrases"
         raise KwsError(f"the manifests have no {split} clip of other speech than {what}; add negatives")
     positives, near, speech, noise, rooms = (tuple(items) for items in groups.values())
-    return ClipPool(tuple(words for _, words in known), positives, near, speech, noise, rooms=rooms)
+    return ClipPool(words, positives, near, speech, noise, rooms=rooms)
 
 
-def kind_of_several(clip: Clip, phrases: Sequence[tuple[str, Sequence[str]]]) -> tuple[str, int]:
-    """Return the clip's group (see ``kind``) among several phrases (slug and words), and whose positive it is or -1.
+def kind_of_several(clip: Clip, phrases: Sequence[str]) -> tuple[str, int]:
+    """Return the clip's group (see ``kind``) among several phrases, and whose positive it is or -1.
 
     What is a positive of one and holds another besides is not used: only one of them would be labelled.
     """
-    kinds = [kind(clip, label, words) for label, words in phrases]
+    kinds = [kind(clip, phrase) for phrase in phrases]
     if "" in kinds:
         return "", -1
     if "positives" in kinds:
@@ -197,18 +197,15 @@ def kind_of_several(clip: Clip, phrases: Sequence[tuple[str, Sequence[str]]]) ->
     return kinds[0], -1
 
 
-def kind(clip: Clip, label: str, words: Sequence[str]) -> str:
+def kind(clip: Clip, phrase: str) -> str:
     """Return the group of ``ClipPool`` that a clip belongs to, or "" where it must not be used."""
+    label = manifest.slug(phrase)
     if clip.label == label or (clip.label == f"sentence:{label}" and clip.kw_end_s is not None):
         return "positives"
     if clip.label in NOISES:
         return "noise"
     if clip.label == ROOM:
         return "rooms"
-    if clip.label in NO_EXAMPLES or clip.duration_s <= 0.0:
-        return ""
-    spoken = [word.casefold() for word in split_words(clip.text)]
-    named = [] if clip.label in manifest.RESERVED else clip.label.replace(":", "_").split("_")
-    if find(spoken, words) is not None or find(named, label.split("_")) is not None:
+    if clip.label in NO_EXAMPLES or clip.duration_s <= 0.0 or clip_contains(clip, phrase):
         return ""
     return "near" if clip.label == manifest.NEAR_PHRASE else "speech"

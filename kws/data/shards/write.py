@@ -94,7 +94,7 @@ def read_index(directory: Path) -> dict[str, Any]:
     """
     path = directory / INDEX
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
+        data = json.loads(path.read_bytes())
     except OSError as error:
         raise KwsError(f"{path}: cannot be read ({error.strerror}); shards lie beside their index") from error
     except ValueError as error:

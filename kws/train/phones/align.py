@@ -26,7 +26,7 @@ from kws.data.phones.near import Target, with_pauses
 from kws.data.phones.pieces import Pieces
 from kws.data.phones.speech import FRAME_HOPS, AlignedSpeech, Utterance
 from kws.data.phones.synthetic import accents_and_variants, say_with_phones
-from kws.data.phrases import find, phrase_words, split_words
+from kws.data.phrases import split_words, transcript_contains
 from kws.data.synthesis.voices import espeak
 from kws.data.transcripts import Transcripts
 from kws.errors import KwsError
@@ -149,14 +149,12 @@ def _utterances(recipe: Recipe, said: Transcripts, clip: Clip) -> list[Utterance
     """Return the utterances of a recording that say none of the phrases, their phones not yet known."""
     samples = read_audio(Path(clip.path))
     frontend = heard_by(recipe)
-    phrases = [phrase_words(phrase) for phrase in recipe.wake_phrases]
     found = []
     for one in said[clip.path]:
         text = one.transcript.lower()
-        words = [word.casefold() for word in split_words(text)]
-        if not words or not LEAST_SECONDS <= one.end_s - one.start_s <= MOST_SECONDS:
+        if not split_words(text) or not LEAST_SECONDS <= one.end_s - one.start_s <= MOST_SECONDS:
             continue
-        if any(find(words, phrase) is not None for phrase in phrases):
+        if any(transcript_contains((one,), phrase) for phrase in recipe.wake_phrases):
             continue
         first_hop = int(one.start_s * frontend.sample_rate_hz) // frontend.hop_samples
         part = samples[first_hop * frontend.hop_samples : int(one.end_s * frontend.sample_rate_hz)]

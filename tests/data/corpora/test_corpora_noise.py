@@ -126,10 +126,13 @@ def test_esc50_is_not_for_commercial_use_but_for_a_part(tree: MakeTree, read: Re
     ("texts", "sentence"),
     [
         ({}, r"has no meta/esc50\.csv; give the folder ESC-50-master"),
-        ({"meta/esc50.csv": ESC_HEADER.replace("fold", "part") + ESC_ROWS}, r"esc50\.csv: has no column 'fold'"),
+        (
+            {"meta/esc50.csv": ESC_HEADER.replace("fold", "part") + ESC_ROWS},
+            r"esc50\.csv, line 1: column 'fold'",
+        ),
         ({"meta/esc50.csv": ESC_HEADER + ESC_ROWS.replace("wav,5", "wav,7")}, r"5-103415-A-2\.wav is in fold '7'"),
         ({"meta/esc50.csv": ESC_HEADER + "a.wav,1\n"}, r"esc50\.csv, line 2: is cut short"),
-        ({"meta/esc50.csv": ESC_HEADER + '"a'}, r"esc50\.csv, line 1: is not as it must be"),
+        ({"meta/esc50.csv": ESC_HEADER + '"a'}, r"esc50\.csv, line 2: is not valid CSV"),
     ],
 )
 def test_an_esc50_that_is_none_is_refused(tree: MakeTree, read: Read, texts: dict[str, str], sentence: str) -> None:

@@ -132,7 +132,7 @@ def test_common_voice_without_splits_is_split_by_speaker(tree: MakeTree, read: R
     ("texts", "sentence"),
     [
         ({}, r"en: has no train\.tsv and no validated\.tsv; give the folder of one language"),
-        ({"train.tsv": "client_id\tpath\n"}, r"train\.tsv: has no column 'sentence'"),
+        ({"train.tsv": "client_id\tpath\n"}, r"train\.tsv, line 1: column 'sentence' is missing"),
         ({"train.tsv": HEADER + "abc\tcommon_voice_en_1.mp3\n"}, r"train\.tsv, line 2: is cut short"),
         ({**TABLES, "clip_durations.tsv": "clip\tduration[ms]\nx.mp3\tlong\n"}, "a duration is no number"),
     ],

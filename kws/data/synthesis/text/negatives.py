@@ -13,6 +13,7 @@ from functools import lru_cache
 
 import numpy as np
 
+from kws.data.letters import contains
 from kws.data.phrases import speakable
 from kws.data.synthesis.text import phonetics, sentences
 from kws.data.synthesis.text.phonetics import VOWELS, Segments
@@ -81,12 +82,12 @@ class Ear:
 
     def __init__(self, phrases: str | Sequence[str], identifiers: Sequence[str]) -> None:
         several = (phrases,) if isinstance(phrases, str) else tuple(phrases)
-        self._words = [_letters(phrase) for phrase in several]
+        self._texts = several
         self._phrases = {name: [segments(heard) for heard in espeak.phonemes(several, name)] for name in identifiers}
 
     def without_phrase(self, texts: Iterable[str]) -> list[str]:
         """Return the texts, each once and in order, in which no phrase is heard."""
-        kept = [text for text in dict.fromkeys(texts) if not any(words in _letters(text) for words in self._words)]
+        kept = [text for text in dict.fromkeys(texts) if not any(contains(text, one) for one in self._texts)]
         for name, phrases in self._phrases.items():
             pairs = zip(kept, espeak.phonemes(kept, name), strict=True)
             kept = [text for text, heard in pairs if heard and not _is_heard(phrases, segments(heard))]
@@ -123,10 +124,6 @@ def find(phrase: str, language: str, identifiers: Sequence[str], count: int, rng
 
 
 segments = phonetics.segments
-
-
-def _letters(text: str) -> str:
-    return " " + " ".join(re.findall(r"[^\W_]+", text.casefold())) + " "
 
 
 def _ranked(texts: Sequence[str], target: Segments, identifier: str) -> list[str]:

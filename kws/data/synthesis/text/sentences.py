@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from kws.errors import KwsError
+from kws.config import read_text
 
 _SUBJECTS = [
     "the teacher",
@@ -147,10 +147,7 @@ def read_own(path: str) -> list[str]:
     """
     if not path:
         return []
-    try:
-        lines = Path(path).read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise KwsError(f"{path}: cannot be read as text; sentences_path must name a UTF-8 file of sentences") from error
+    lines = read_text(Path(path), "a file of sentences (sentences_path)").splitlines()
     return [line.strip() for line in lines if line.strip()]
 
 

@@ -176,7 +176,7 @@ def _piper_speakers(program: str, model: Path) -> list[ExternalVoice]:
     if not model.is_file():
         raise KwsError(f"{model}: piper voice not found; piper_models must name .onnx files")
     try:
-        data = json.loads(settings.read_text(encoding="utf-8"))
+        data = json.loads(settings.read_bytes())
         count = int(data.get("num_speakers", 1))
         language = str(data["espeak"]["voice"])
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
