@@ -142,3 +142,25 @@ def test_damage_gives_sound_or_one_sentence(
     assert (len(samples) > 0) != (len(sentence) > 0)
     assert samples.dtype == np.int16
     assert "\n" not in sentence
+
+
+@pytest.mark.parametrize("peak", [4.1, 127.0, 32768.0])
+@pytest.mark.parametrize("subtype", ["FLOAT", "DOUBLE"])
+def test_floats_on_another_scale(tmp_path: Path, peak: float, subtype: str) -> None:
+    samples = np.zeros(300_000)
+    samples[-1] = -peak
+    soundfile.write(tmp_path / "a.wav", samples, 16000, subtype=subtype)
+    assert f"holds floats of {peak:.4g} where full scale is 1.0" in refusal(tmp_path / "a.wav")
+
+
+@pytest.mark.parametrize("rate_hz", [4000, 768_000])
+def test_rates_at_the_limits_are_read(tmp_path: Path, rate_hz: int) -> None:
+    soundfile.write(tmp_path / "a.wav", np.full(rate_hz // 10, 0.5), rate_hz)
+    assert len(read_audio(tmp_path / "a.wav")) == 1600
+
+
+@pytest.mark.parametrize("channel", [3, 7])
+def test_a_channel_that_is_not_there(tmp_path: Path, channel: int) -> None:
+    soundfile.write(tmp_path / "a.wav", np.zeros((100, 2)), 16000)
+    with pytest.raises(KwsError, match=f"has 2 channels, so there is no channel {channel}; give --channel 1 to 2"):
+        read_audio(tmp_path / "a.wav", channel)

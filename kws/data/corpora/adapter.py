@@ -9,8 +9,10 @@ from kws.config import read_text
 from kws.data import csv_table
 from kws.errors import KwsError
 
-SOUNDS = frozenset({".wav", ".flac", ".ogg", ".opus", ".mp3", ".aif", ".aiff"})
-UNREADABLE = frozenset({".m4a", ".mp4", ".aac", ".wma", ".amr", ".webm", ".3gp"})
+SOUNDS = frozenset(
+    ".wav .flac .ogg .oga .opus .mp3 .aif .aiff .aifc .au .snd .caf .w64 .rf64 .sph".split(),
+)
+UNREADABLE = frozenset(".m4a .mp4 .aac .wma .amr .webm .3gp .voc .raw .pcm".split())
 """What recorders also write and kws cannot read."""
 
 
