@@ -88,8 +88,8 @@ class Pair:
         moved = [f"the logit is {self.moved:.2f} less than the .kws's, whose threshold leaves no room above it;"]
         return "\n".join(
             [
-                f"ESPHome: fires when the last {self.window} probabilities (0 to 255) sum to more than "
-                f"{self.cutoff} * {self.window};",
+                f"ESPHome {MINIMUM_ESPHOME_VERSION} and newer: fires when the last {self.window} probabilities "
+                f"(0 to 255) sum to more than {self.cutoff} * {self.window};",
                 *(moved if self.moved else []),
                 f"tensor_arena_size {self.arena.declared_bytes:,} bytes, of which TFLite Micro took "
                 f"{self.arena.measured_bytes:,} here",
