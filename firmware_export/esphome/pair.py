@@ -1,7 +1,7 @@
 """A model as ESPHome's micro_wake_word takes it: a .tflite that gives one uint8 probability, and its manifest.
 
 Input int8 [1, stride, 40], the firmware's own features; output uint8 [1, 1], scale 1 / 256 and zero point 0; state in
-resource variables; the firmware's operators alone (``tflite.MICRO_OPERATORS``).
+resource variables; the firmware's operators alone (``tflite.writer.MICRO_OPERATORS``).
 """
 
 import json
