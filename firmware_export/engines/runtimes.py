@@ -154,7 +154,7 @@ class LiteRtEngine(_TfliteEngine):
         LiteRT's ``reset_all_variables`` leaves resource variables alone.
         """
         if exported_file.RESET_SIGNATURE in self._interpreter.get_signature_list():
-            # Nobody may keep the runner: while it lives, the interpreter refuses to run.
+            # The runner is not kept: while it lives, the interpreter refuses to run.
             self._interpreter.get_signature_runner(exported_file.RESET_SIGNATURE)()
         else:
             self._load()

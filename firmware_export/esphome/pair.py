@@ -1,7 +1,7 @@
 """A model as ESPHome's micro_wake_word takes it: a .tflite that gives one uint8 probability, and its manifest.
 
 Input int8 [1, stride, 40], the firmware's own features; output uint8 [1, 1], scale 1 / 256 and zero point 0; state in
-resource variables; the firmware's operators alone (``tflite.MICRO_OPERATORS``).
+resource variables; the firmware's operators alone (``tflite.writer.MICRO_OPERATORS``).
 """
 
 import json
@@ -88,8 +88,8 @@ class Pair:
         moved = [f"the logit is {self.moved:.2f} less than the .kws's, whose threshold leaves no room above it;"]
         return "\n".join(
             [
-                f"ESPHome {MINIMUM_ESPHOME_VERSION} and newer: fires when the last {self.window} probabilities (0 to 255) "
-                f"sum to more than {self.cutoff} * {self.window};",
+                f"ESPHome {MINIMUM_ESPHOME_VERSION} and newer: fires when the last {self.window} probabilities "
+                f"(0 to 255) sum to more than {self.cutoff} * {self.window};",
                 *(moved if self.moved else []),
                 f"tensor_arena_size {self.arena.declared_bytes:,} bytes, of which TFLite Micro took "
                 f"{self.arena.measured_bytes:,} here",

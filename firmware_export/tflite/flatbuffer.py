@@ -1,6 +1,6 @@
 """A TFLite flatbuffer, put together tensor by tensor with the schema's own object API.
 
-Nothing here knows the quantized graph; ``tflite_lowering`` and ``tflite`` do. Schema:
+Nothing here knows the quantized graph; ``lowering`` and ``writer`` do. Schema:
 tensorflow/compiler/mlir/lite/schema/schema.fbs, version 3.
 """
 

@@ -124,7 +124,7 @@ def verify(
         engines: engines, or candidates for them; by default ``candidates(graph)``. One with an attribute ``exact``
             that is False may differ by ``rounding.bound_lsb``, every other one not at all.
         samples: int16 [frames * hop], for engines with the frontend inside (``hop_samples``): each hop ends the window
-            of its frame, the first one begins in silence (``export.probe``).
+            of its frame, the first one begins in silence (``firmware_export.write.probe``).
 
     Raises:
         VerifyError: an engine differs by more than its bound; the sentence has its name, the first such step and both

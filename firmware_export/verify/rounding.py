@@ -73,7 +73,7 @@ def worst_case_lsb(graph: QuantGraph) -> int:
     for _ in range(len(graph.states) + 1):
         for op in graph.ops:
             given = [bound[name] for name in inputs(op)]
-            bound[op.output] = np.minimum(_WORST[type(op)](graph, op, *given), LARGEST_LSB)
+            bound[op.output] = np.minimum(WORST[type(op)](graph, op, *given), LARGEST_LSB)
         for state in graph.states:
             bound[state.read] = np.maximum(bound[state.read], bound[state.write])
     return round(float(bound[graph.output].max()))
@@ -147,7 +147,7 @@ def _multipliers(graph: QuantGraph, op: Conv2D | DepthwiseConv2D) -> Lsb:
     return scales * (graph.tensor(op.input).quant.scale / graph.tensor(op.output).quant.scale)
 
 
-_WORST: dict[type[Op], Callable[..., Any]] = {
+WORST: dict[type[Op], Callable[..., Any]] = {
     Reshape: _reshape,
     Concat: _concat,
     Slice: _slice,

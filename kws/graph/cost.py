@@ -1,10 +1,24 @@
 """What a graph costs on a device: parameters, multiply-accumulates, bytes."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from kws.graph.ir import Conv2D, DepthwiseConv2D, Op, QuantGraph
+from kws.graph.ir import (
+    Add,
+    AveragePool2D,
+    Concat,
+    Conv2D,
+    DepthwiseConv2D,
+    MaxPool2D,
+    Op,
+    Pad,
+    QuantGraph,
+    Reshape,
+    Slice,
+)
 from kws.graph.plan import plan
 from kws.graph.records import records
 from kws.graph.wiring import size
@@ -44,11 +58,28 @@ def cost(graph: QuantGraph) -> Cost:
 
 
 def counts(graph: QuantGraph, op: Op) -> tuple[int, int]:
-    """Return an operator's parameters and its multiply-accumulates per step: only convolutions have any."""
-    if isinstance(op, Conv2D):
-        positions = size(graph.tensor(op.output)) // len(op.weights)
-    elif isinstance(op, DepthwiseConv2D):
-        positions = size(graph.tensor(op.output)) // op.weights.shape[2]
-    else:
-        return 0, 0
+    """Return an operator's parameters and its multiply-accumulates per step."""
+    return COUNTS[type(op)](graph, op)
+
+
+def _convolution(graph: QuantGraph, op: Conv2D | DepthwiseConv2D) -> tuple[int, int]:
+    positions = size(graph.tensor(op.output)) // len(op.bias)  # a bias for each output channel
     return op.weights.size + op.bias.size, positions * op.weights.size
+
+
+def _none(graph: QuantGraph, op: Op) -> tuple[int, int]:
+    """It has no weights to multiply with."""
+    return 0, 0
+
+
+COUNTS: dict[type[Op], Callable[[QuantGraph, Any], tuple[int, int]]] = {
+    Reshape: _none,
+    Concat: _none,
+    Slice: _none,
+    Conv2D: _convolution,
+    DepthwiseConv2D: _convolution,
+    Pad: _none,
+    Add: _none,
+    MaxPool2D: _none,
+    AveragePool2D: _none,
+}

@@ -20,6 +20,12 @@ ALIGNMENT = 4
 
 _INPUT_TIME = -1
 
+VIEWS = (Reshape, Slice)
+"""Operators of which nothing is left at run time: another look at bytes of their input."""
+
+MOVES = (*VIEWS, Concat)
+"""Operators that compute nothing, and are views or copies. Every other one is a step, with a struct in ``records``."""
+
 _IN_PLACE = DepthwiseConv2D | Add | MaxPool2D | AveragePool2D
 """They give position i, channel by channel, from the same channel of positions i and later of an input that is as
 large or larger: in ascending order no byte is written that is still to be read."""
@@ -157,7 +163,7 @@ class _Layout:
             for name, begin in self._rows(op):
                 source = self.region(name)
                 self.move(source, _Region(output.key, output.begin + begin, source.bytes))
-        elif not isinstance(op, Reshape | Slice):
+        elif not isinstance(op, VIEWS):
             self.steps.append(op)
             if isinstance(op, Conv2D | DepthwiseConv2D):
                 rows, columns, _ = self.tensors[op.output].shape

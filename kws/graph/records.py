@@ -1,7 +1,7 @@
 """A planned graph as the constants of ``kws_ops.h``: the plain field values of every struct, in the struct's order.
 
 The compiled engine makes cffi structs of them and the C writer prints them; neither computes anything. The struct of
-an operator is one function in ``_STRUCTS``.
+an operator is one function in ``STRUCTS``.
 """
 
 from collections.abc import Callable
@@ -54,7 +54,7 @@ class Records:
 
 def records(graph: QuantGraph, plan: Plan) -> Records:
     """Return the structs of a checked graph and its plan."""
-    ops = tuple(_STRUCTS[type(step)](graph, plan, step) for step in plan.instructions)
+    ops = tuple(STRUCTS[type(step)](graph, plan, step) for step in plan.instructions)
     return Records(ops, _states(graph, plan), _graph(graph, plan, len(ops)))
 
 
@@ -230,7 +230,7 @@ def _pool2d(graph: QuantGraph, plan: Plan, op: MaxPool2D | AveragePool2D) -> Rec
     return Record("kws_pool2d_t", kind, fields)
 
 
-_STRUCTS: dict[type[Copy | Op], Callable[[QuantGraph, Plan, Any], Record]] = {
+STRUCTS: dict[type[Copy | Op], Callable[[QuantGraph, Plan, Any], Record]] = {
     Copy: _copy,
     Conv2D: _conv2d,
     DepthwiseConv2D: _depthwise_conv2d,

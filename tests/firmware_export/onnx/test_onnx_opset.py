@@ -20,6 +20,8 @@ from kws.frontend.config import FrontendConfig
 from kws.graph.interpret import Interpreter
 from kws.graph.ir import QuantGraph
 
+pytestmark = pytest.mark.xdist_group("test_onnx_opset")  # the old runtime is started once
+
 Maker = Callable[..., QuantGraph]
 PROGRAM = Path(__file__).parent / "run_onnx_main.py"
 NEWEST = 21
