@@ -31,28 +31,25 @@
     "sxtb16 %[w1], %[w1], ror #8\n"             \
     "smlad " odd ", " x ", %[w1], " odd "\n"
 
-/* The products of the next four channels with 8-bit weights are added to their sums; the weights move on. */
-static inline void add_bytes(const kws_depthwise_conv2d_t *conv, const int8_t *x, const int8_t **weights, int32_t *sums)
+/* The products of four channels at the pairs of positions with 8-bit weights are added to their sums; returns the weights
+ * behind them. */
+static inline const int8_t *add_pairs_of_bytes(const int32_t *pairs, const int8_t *input, const int8_t *weights,
+                                               int32_t *sums)
 {
-    const int32_t *offsets = conv->offsets;
-    const int8_t *w = *weights;
-    int32_t s0 = sums[0];
-    int32_t s1 = sums[1];
-    int32_t s2 = sums[2];
-    int32_t s3 = sums[3];
-    int32_t one, other;
-    if (conv->odd) {
-        const uint32_t bytes = load_word(x);
-        const uint32_t by = load_word(w);
-        w += 4;
-        s0 = multiply_low(widen_even(bytes), widen_even(by), s0);
-        s1 = multiply_low(widen_odd(bytes), widen_odd(by), s1);
-        s2 = multiply_high_by_high(widen_even(bytes), widen_even(by), s2);
-        s3 = multiply_high_by_high(widen_odd(bytes), widen_odd(by), s3);
-    }
+    register int32_t s0 KWS_IN("r4") = sums[0];
+    register int32_t s1 KWS_IN("r5") = sums[1];
+    register int32_t s2 KWS_IN("r6") = sums[2];
+    register int32_t s3 KWS_IN("r8") = sums[3];
+    register const int8_t *w KWS_IN("r10") = weights;
+    register const int8_t *x KWS_IN("r0") = input;
+    register const int32_t *offsets KWS_IN("r1") = pairs;
+    register int32_t one KWS_IN("r2");
+    register int32_t other KWS_IN("r3");
+    register uint32_t t KWS_IN("r11");
+    register uint32_t w0 KWS_IN("r12");
+    register uint32_t w1 KWS_IN("lr");
     LOAD_TWO(one, other, offsets);
     if (one >= 0) {
-        uint32_t t, w0, w1;
         __asm__ volatile(JOIN_POSITIONS                                      /* */
                          BYTES_OF_TWO_CHANNELS("%[t]", "%[s0]", "%[s1]")     /* */
                          BYTES_OF_TWO_CHANNELS("%[other]", "%[s2]", "%[s3]") /* */
@@ -63,37 +60,47 @@ static inline void add_bytes(const kws_depthwise_conv2d_t *conv, const int8_t *x
                          : [x] "r"(x)
                          : "cc", "memory");
     }
-    *weights = w;
     sums[0] = s0;
     sums[1] = s1;
     sums[2] = s2;
     sums[3] = s3;
+    return w;
 }
 
-/* The same with 4-bit weights, 4096 times: they are brought to the highest bits of each half. */
-static inline void add_nibbles(const kws_depthwise_conv2d_t *conv, const int8_t *x, const int8_t **weights,
-                               int32_t *sums)
+/* The products of the next four channels are added to their sums; the weights move on. */
+static inline void add_bytes(const kws_depthwise_conv2d_t *conv, const int8_t *x, const int8_t **weights, int32_t *sums)
 {
-    const uint32_t highest = UINT32_C(0xF000F000);
-    const int32_t *offsets = conv->offsets;
     const int8_t *w = *weights;
-    int32_t s0 = sums[0];
-    int32_t s1 = sums[1];
-    int32_t s2 = sums[2];
-    int32_t s3 = sums[3];
-    int32_t one, other;
     if (conv->odd) {
         const uint32_t bytes = load_word(x);
         const uint32_t by = load_word(w);
         w += 4;
-        s0 = multiply_low(widen_even(bytes), by << 12, s0);
-        s1 = multiply_low(widen_odd(bytes), (by << 8) & highest, s1);
-        s2 = multiply_high_by_low(widen_even(bytes), (by << 4) & highest, s2);
-        s3 = multiply_high_by_low(widen_odd(bytes), by & highest, s3);
+        sums[0] = multiply_low(widen_even(bytes), widen_even(by), sums[0]);
+        sums[1] = multiply_low(widen_odd(bytes), widen_odd(by), sums[1]);
+        sums[2] = multiply_high_by_high(widen_even(bytes), widen_even(by), sums[2]);
+        sums[3] = multiply_high_by_high(widen_odd(bytes), widen_odd(by), sums[3]);
     }
+    *weights = add_pairs_of_bytes(conv->offsets, x, w, sums);
+}
+
+/* The same with 4-bit weights, 4096 times: they are brought to the highest bits of each half. */
+static inline const int8_t *add_pairs_of_nibbles(const int32_t *pairs, const int8_t *input, const int8_t *weights,
+                                                 int32_t *sums)
+{
+    register int32_t s0 KWS_IN("r4") = sums[0];
+    register int32_t s1 KWS_IN("r5") = sums[1];
+    register int32_t s2 KWS_IN("r6") = sums[2];
+    register int32_t s3 KWS_IN("r8") = sums[3];
+    register const int8_t *w KWS_IN("r10") = weights;
+    register const int8_t *x KWS_IN("r0") = input;
+    register const int32_t *offsets KWS_IN("r1") = pairs;
+    register int32_t one KWS_IN("r2");
+    register int32_t other KWS_IN("r3");
+    register uint32_t highest KWS_IN("r11") = UINT32_C(0xF000F000);
+    register uint32_t t KWS_IN("r12");
+    register uint32_t w0 KWS_IN("lr");
     LOAD_TWO(one, other, offsets);
     if (one >= 0) {
-        uint32_t t, w0;
         __asm__ volatile(JOIN_POSITIONS
                          "ldr %[w0], [%[w]]\n"
                          "sxtb16 %[one], %[t]\n"
@@ -116,11 +123,28 @@ static inline void add_nibbles(const kws_depthwise_conv2d_t *conv, const int8_t 
                          : [x] "r"(x), [highest] "r"(highest)
                          : "cc", "memory");
     }
-    *weights = w;
     sums[0] = s0;
     sums[1] = s1;
     sums[2] = s2;
     sums[3] = s3;
+    return w;
+}
+
+static inline void add_nibbles(const kws_depthwise_conv2d_t *conv, const int8_t *x, const int8_t **weights,
+                               int32_t *sums)
+{
+    const uint32_t highest = UINT32_C(0xF000F000);
+    const int8_t *w = *weights;
+    if (conv->odd) {
+        const uint32_t bytes = load_word(x);
+        const uint32_t by = load_word(w);
+        w += 4;
+        sums[0] = multiply_low(widen_even(bytes), by << 12, sums[0]);
+        sums[1] = multiply_low(widen_odd(bytes), (by << 8) & highest, sums[1]);
+        sums[2] = multiply_high_by_low(widen_even(bytes), (by << 4) & highest, sums[2]);
+        sums[3] = multiply_high_by_low(widen_odd(bytes), by & highest, sums[3]);
+    }
+    *weights = add_pairs_of_nibbles(conv->offsets, x, w, sums);
 }
 
 /* ---- few positions -------------------------------------------------------------------------------------------- */
@@ -240,27 +264,23 @@ static KWS_NOT_INLINE void prepare_four(const kws_depthwise_conv2d_t *conv, int3
     "sxtb16 " x ", " x ", ror #8\n"              \
     "smlad " odd ", " x ", %[w1], " odd "\n"
 
-/* Four channels of the output whose input starts at x. */
-static inline void take_prepared(const uint32_t *words, const int32_t *offsets, int32_t has_odd, int32_t zero_point,
-                                 const int8_t *x, int8_t *y)
+/* The products of four channels at the pairs of positions with widened weights are added to their sums. */
+static inline void add_prepared_pairs(const int32_t *pairs, const int8_t *input, const uint32_t *weights, int32_t *sums)
 {
-    const uint32_t *scaling = words + 4;
-    const uint32_t *w = words + 12;
-    int32_t s0, s1, s2, s3, one, other;
-    uint32_t w0, w1;
-    LOAD_TWO(s0, s1, words);
-    LOAD_TWO(s2, s3, words);
-    if (has_odd) {
-        const uint32_t bytes = load_word(x);
-        LOAD_TWO(w0, w1, w);
-        s0 = multiply_low(widen_even(bytes), w0, s0);
-        s1 = multiply_low(widen_odd(bytes), w1, s1);
-        s2 = multiply_high_by_high(widen_even(bytes), w0, s2);
-        s3 = multiply_high_by_high(widen_odd(bytes), w1, s3);
-    }
+    register int32_t s0 KWS_IN("r4") = sums[0];
+    register int32_t s1 KWS_IN("r5") = sums[1];
+    register int32_t s2 KWS_IN("r6") = sums[2];
+    register int32_t s3 KWS_IN("r8") = sums[3];
+    register const uint32_t *w KWS_IN("r10") = weights;
+    register const int8_t *x KWS_IN("r0") = input;
+    register const int32_t *offsets KWS_IN("r1") = pairs;
+    register int32_t one KWS_IN("r2");
+    register int32_t other KWS_IN("r3");
+    register uint32_t t KWS_IN("r11");
+    register uint32_t w0 KWS_IN("r12");
+    register uint32_t w1 KWS_IN("lr");
     LOAD_TWO(one, other, offsets);
     if (one >= 0) {
-        uint32_t t;
         __asm__ volatile(JOIN_POSITIONS                                      /* */
                          WORDS_OF_TWO_CHANNELS("%[t]", "%[s0]", "%[s1]")     /* */
                          WORDS_OF_TWO_CHANNELS("%[other]", "%[s2]", "%[s3]") /* */
@@ -271,14 +291,39 @@ static inline void take_prepared(const uint32_t *words, const int32_t *offsets, 
                          : [x] "r"(x)
                          : "cc", "memory");
     }
+    sums[0] = s0;
+    sums[1] = s1;
+    sums[2] = s2;
+    sums[3] = s3;
+}
+
+/* Four channels of the output whose input starts at x. */
+static inline void take_prepared(const uint32_t *words, const int32_t *offsets, int32_t has_odd, int32_t zero_point,
+                                 const int8_t *x, int8_t *y)
+{
+    const uint32_t *scaling = words + 4;
+    const uint32_t *w = words + 12;
+    int32_t sums[4];
+    uint32_t w0, w1;
+    LOAD_TWO(sums[0], sums[1], words);
+    LOAD_TWO(sums[2], sums[3], words);
+    if (has_odd) {
+        const uint32_t bytes = load_word(x);
+        LOAD_TWO(w0, w1, w);
+        sums[0] = multiply_low(widen_even(bytes), w0, sums[0]);
+        sums[1] = multiply_low(widen_odd(bytes), w1, sums[1]);
+        sums[2] = multiply_high_by_high(widen_even(bytes), w0, sums[2]);
+        sums[3] = multiply_high_by_high(widen_odd(bytes), w1, sums[3]);
+    }
+    add_prepared_pairs(offsets, x, w, sums);
     LOAD_TWO(w0, w1, scaling);
-    y[0] = scale_prepared(s0, (int32_t)w0, (int32_t)w1, zero_point);
+    y[0] = scale_prepared(sums[0], (int32_t)w0, (int32_t)w1, zero_point);
     LOAD_TWO(w0, w1, scaling);
-    y[1] = scale_prepared(s1, (int32_t)w0, (int32_t)w1, zero_point);
+    y[1] = scale_prepared(sums[1], (int32_t)w0, (int32_t)w1, zero_point);
     LOAD_TWO(w0, w1, scaling);
-    y[2] = scale_prepared(s2, (int32_t)w0, (int32_t)w1, zero_point);
+    y[2] = scale_prepared(sums[2], (int32_t)w0, (int32_t)w1, zero_point);
     LOAD_TWO(w0, w1, scaling);
-    y[3] = scale_prepared(s3, (int32_t)w0, (int32_t)w1, zero_point);
+    y[3] = scale_prepared(sums[3], (int32_t)w0, (int32_t)w1, zero_point);
 }
 
 /* A row of positions for four prepared channels. */

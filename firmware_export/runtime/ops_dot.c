@@ -53,20 +53,22 @@ static inline void add_quad(parts_t parts, const int32_t *base, int32_t *sums)
 void kws_dot_pairs(const int16_t *inputs, int32_t count, const int16_t *weights, int32_t row_inputs, int32_t rows,
                    const int32_t *base, int32_t *sums)
 {
-    const int16_t *end = inputs + count;
     for (; rows > 0; rows -= 2) {
-        const int16_t *x = inputs;
-        const int16_t *first = weights;
         /* the last one of an odd number of rows is its own partner; its sums go where no channel's are */
-        const int16_t *second = rows > 1 ? weights + row_inputs : weights;
-        uint32_t both0 = 0;
-        uint32_t both2 = 0;
-        uint32_t odd1 = 0;
-        uint32_t odd3 = 0;
-        uint32_t x0 = (uint32_t)count;
-        uint32_t x1, w0, w1;
+        const int16_t *partner = rows > 1 ? weights + row_inputs : weights;
+        register const int16_t *x KWS_IN("r0") = inputs;
+        register const int16_t *end KWS_IN("r1") = inputs + count;
+        register const int16_t *first KWS_IN("r2") = weights;
+        register const int16_t *second KWS_IN("r3") = partner;
+        register uint32_t both0 KWS_IN("r4") = 0;
+        register uint32_t both2 KWS_IN("r5") = 0;
+        register uint32_t odd1 KWS_IN("r6") = 0;
+        register uint32_t odd3 KWS_IN("r8") = 0;
+        register uint32_t x0 KWS_IN("r10") = (uint32_t)count;
+        register uint32_t x1 KWS_IN("r11");
+        register uint32_t w0 KWS_IN("r12");
+        register uint32_t w1 KWS_IN("lr");
         int32_t sum0, sum1, sum2, sum3;
-        weights = second + row_inputs;
         /* two groups in a round; an odd number of them starts with the second one */
         __asm__ volatile("tst %[x0], #4\n"
                          "bne 2f\n"
@@ -77,6 +79,7 @@ void kws_dot_pairs(const int16_t *inputs, int32_t count, const int16_t *weights,
                            [w1] "=&r"(w1)
                          : [end] "r"(end)
                          : "cc", "memory");
+        weights = partner + row_inputs;
         LOAD_TWO(sum0, sum1, base);
         LOAD_TWO(sum2, sum3, base);
         STORE_TWO(add_part(sum0, (int32_t)(both0 - odd1), 8), add_part(sum1, (int32_t)odd1, 0), sums);
@@ -102,14 +105,21 @@ void kws_dot_quads(const int16_t *inputs, int32_t count, const int16_t *weights,
                    const int32_t *base, int32_t *sums)
 {
     for (; rows > 0; --rows) {
-        const int16_t *x = inputs;
-        const int16_t *w = weights;
+        const uint32_t rounds = ((uint32_t)count + 3 * KWS_INPUTS) / (4 * KWS_INPUTS);
+        parts_t parts;
+        register const int16_t *x KWS_IN("r0") = inputs;
+        register const int16_t *w KWS_IN("r1") = weights;
+        register uint32_t m12 KWS_IN("r2") = UINT32_C(0xFFF0FFF0);
         /* the mask of the low 4 bits meets zeros below: there the rounds of four groups are counted */
-        uint32_t lowest = UINT32_C(0xF000F000) + ((uint32_t)count + 3 * KWS_INPUTS) / (4 * KWS_INPUTS);
-        parts_t parts = {0, 0, 0, 0};
-        uint32_t x0 = (uint32_t)count;
-        uint32_t x1, w0, t;
-        weights += row_inputs;
+        register uint32_t lowest KWS_IN("r3") = UINT32_C(0xF000F000) + rounds;
+        register int32_t sixteen KWS_IN("r4") = 0;
+        register int32_t twelve KWS_IN("r5") = 0;
+        register int32_t eight KWS_IN("r6") = 0;
+        register int32_t four KWS_IN("r8") = 0;
+        register uint32_t x0 KWS_IN("r10") = (uint32_t)count;
+        register uint32_t x1 KWS_IN("r11");
+        register uint32_t w0 KWS_IN("r12");
+        register uint32_t t KWS_IN("lr");
         /* the first round has as many groups as remain beside whole ones: 4 * groups mod 16 goes to carry and sign */
         __asm__ volatile("lsls %[x1], %[x0], #29\n"
                          "bcs 5f\n"
@@ -121,11 +131,16 @@ void kws_dot_quads(const int16_t *inputs, int32_t count, const int16_t *weights,
                          "4:\n" QUADS_OF_A_GROUP "sub %[m4], #1\n"
                          "tst %[m4], #255\n"
                          "bne 1b\n"
-                         : [x] "+&r"(x), [w] "+&r"(w), [all] "+&r"(parts.sixteen), [b3] "+&r"(parts.twelve),
-                           [b2] "+&r"(parts.eight), [b1] "+&r"(parts.four), [x0] "+&r"(x0), [x1] "=&r"(x1),
+                         : [x] "+&r"(x), [w] "+&r"(w), [all] "+&r"(sixteen), [b3] "+&r"(twelve),
+                           [b2] "+&r"(eight), [b1] "+&r"(four), [x0] "+&r"(x0), [x1] "=&r"(x1),
                            [w0] "=&r"(w0), [t] "=&r"(t), [m4] "+&r"(lowest)
-                         : [m12] "r"(UINT32_C(0xFFF0FFF0))
+                         : [m12] "r"(m12)
                          : "cc", "memory");
+        parts.sixteen = sixteen;
+        parts.twelve = twelve;
+        parts.eight = eight;
+        parts.four = four;
+        weights += row_inputs;
         add_quad(parts, base, sums);
         base += 4;
         sums += 4;

@@ -46,8 +46,10 @@ static void print_step(const kws_t *kws)
 static void print_detection(const kws_detection_t *detection)
 {
     const uint64_t milliseconds = detection->sample / 16u;
-    printf("%" PRIu64 ".%03u s  %s  score %" PRId32 "/32768  sample %" PRIu64 "\n", milliseconds / 1000u,
-           (unsigned)(milliseconds % 1000u), kws_model.phrases[detection->phrase], detection->score, detection->sample);
+    /* newlib, a device's C library, has no PRIu64 in C99 */
+    printf("%lu.%03u s  %s  score %" PRId32 "/32768  sample %llu\n", (unsigned long)(milliseconds / 1000u),
+           (unsigned)(milliseconds % 1000u), kws_model.phrases[detection->phrase], detection->score,
+           (unsigned long long)detection->sample);
     fflush(stdout);
 }
 

@@ -7,10 +7,8 @@ import os
 import re
 import subprocess
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from firmware_export.c import bundle
@@ -18,7 +16,7 @@ from firmware_export.c.engine import compiler, sources
 from kws.detector.decision import DetectorConfig
 from kws.detector.model_file import KwsModel
 from kws.frontend.config import FrontendConfig
-from kws.graph.ir import Conv2D, DepthwiseConv2D, QuantGraph
+from kws.graph.ir import QuantGraph
 
 FUZZ = Path(__file__).parents[2] / "fuzz"
 SANITIZE = ("-g", "-O1", "-std=c99", "-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-D_DEFAULT_SOURCE")
@@ -59,25 +57,14 @@ def build_and_fuzz(target: str, folder: Path, files: list[Path], include: Path) 
     return run.stdout + run.stderr
 
 
-def narrow(graph: QuantGraph) -> QuantGraph:
-    """The same graph, every second convolution with weights of four bits."""
-    ops = list(graph.ops)
-    convolutions = [index for index, op in enumerate(ops) if isinstance(op, Conv2D | DepthwiseConv2D)]
-    for index in convolutions[::2]:
-        op = ops[index]
-        assert isinstance(op, Conv2D | DepthwiseConv2D)
-        ops[index] = replace(op, weights=np.clip(op.weights, -7, 7), weight_bits=4)
-    return replace(graph, ops=tuple(ops))
-
-
 @pytest.fixture(scope="module", params=["residual", "stride 3"])
 def written(
     request: pytest.FixtureRequest,
-    residual_like: Callable[..., QuantGraph],
+    mixed_graph: QuantGraph,
     small_graph: Callable[[int, int], QuantGraph],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Path:
-    graph = small_graph(3, 3) if request.param == "stride 3" else narrow(residual_like(np.random.default_rng(5)))
+    graph = small_graph(3, 3) if request.param == "stride 3" else mixed_graph
     detector = DetectorConfig(("a b", "a"), ("filler", "a", "b"), ((1, 2), (1,)), 7, 20, 300)
     directory = tmp_path_factory.mktemp("fuzz") / "bundle"
     bundle.write_c(KwsModel(graph, FrontendConfig(), detector, (20_000, 20_000)), directory)
