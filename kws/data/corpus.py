@@ -30,5 +30,6 @@ def read(manifest: Path, labels: Sequence[str] = ()) -> Corpus:
     Raises:
         KwsError: one of the files cannot be read or is not as it must be.
     """
-    clips = tuple(clip for clip in manifests.read(manifest) if not labels or clip.label in labels)
-    return Corpus(manifest, clips, transcripts.read(manifest))
+    every = manifests.read(manifest)
+    said = transcripts.read(manifest, {clip.path: clip.duration_s for clip in every})
+    return Corpus(manifest, tuple(clip for clip in every if not labels or clip.label in labels), said)

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from kws.data import csv_table
+from kws.data import csv_table, times
 from kws.data.letters import letter_runs
 from kws.errors import KwsError
 from kws.system.files import replace_file
@@ -101,10 +101,12 @@ def _clip(row: dict[str, str], folder: Path, where: str) -> Clip:
     duration_s = _number(row["duration_s"], "duration_s", where)
     start_s, end_s = (_number(row[name], name, where) for name in ("kw_start_s", "kw_end_s"))
     _check_span(start_s, end_s, where)
+    if start_s is not None and row["label"] in RESERVED:
+        raise KwsError(f"{where}: label {row['label']!r} is no phrase, but kw_start_s is given; correct one of them")
     count = row["n_utts"] or "1"
     if not re.fullmatch(r"[0-9]{1,9}", count):
         raise KwsError(f"{where}: n_utts is {count!r}; it must be a whole number")
-    return Clip(
+    clip = Clip(
         path=str(_audio_path(row["path"], folder, where)),
         split=row["split"],
         label=row["label"],
@@ -118,6 +120,8 @@ def _clip(row: dict[str, str], folder: Path, where: str) -> Clip:
         text=row.get("text", ""),
         words=_words(row.get("words", ""), where),
     )
+    times.check_row(clip, where)
+    return clip
 
 
 def _check_label(label: str, where: str) -> None:

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from kws.audio import Samples
+from kws.audio import SAMPLE_RATE_HZ, Samples
+from kws.data import times
 from kws.data.letters import contains, occurrences
 from kws.data.manifest import RESERVED, Clip, Word, slug
 from kws.data.sounds import endpoints
@@ -96,8 +97,10 @@ def word_times(clip: Clip, samples: NDArray[np.int16], phrase: str) -> tuple[flo
     In this order: the manifest's keyword times; its word times; for the phrase alone, ``endpoints.estimate``.
 
     Raises:
-        KwsError: the phrase stands in a sentence and the manifest does not say where.
+        KwsError: the phrase stands in a sentence and the manifest does not say where, or its times lie behind the end
+            of the sound.
     """
+    times.check_sound(clip, len(samples) / SAMPLE_RATE_HZ)
     if clip.kw_start_s is not None and clip.kw_end_s is not None:
         return clip.kw_start_s, clip.kw_end_s, False
     places = occurrences([word.text for word in clip.words], phrase)
@@ -118,7 +121,11 @@ def locate(clip: Clip, words: Sequence[str], samples: Samples) -> tuple[Word, ..
     The best that is known: the clip's word times (of several places the one nearest to its keyword times); else its
     keyword times; else what energy tells (``endpoints``). A span without a time for each word is shared out by the
     words' letters.
+
+    Raises:
+        KwsError: the manifest's times lie behind the end of the sound.
     """
+    times.check_sound(clip, len(samples) / SAMPLE_RATE_HZ)
     places = occurrences([word.text for word in clip.words], " ".join(words))
     if places:
         begin_s = clip.kw_start_s or 0.0
@@ -138,7 +145,12 @@ def phrase_spans(clip: Clip, phrase: str, length_s: float, transcripts: Transcri
     """Return the stretches of a negative clip in which the phrase itself is said: seconds in it.
 
     By its transcript, the utterances that hold it; by what the manifest says of it alone, all of the clip.
+
+    Raises:
+        KwsError: an utterance, or the manifest's times, lie behind the end of the sound of ``length_s`` seconds.
     """
+    times.check_sound(clip, length_s)
+    times.check_utterances(transcripts.get(clip.path, ()), length_s, clip.path)
     utterances = [one for one in transcripts.get(clip.path, ()) if contains(one.transcript, phrase)]
     if not utterances and clip_contains(clip, phrase):
         return [(0.0, length_s)]

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from kws.data import csv_table
+from kws.data import csv_table, times
 from kws.errors import KwsError
 
 COLUMNS = ("path", "start_s", "end_s", "transcript")
@@ -25,10 +25,11 @@ Transcripts = Mapping[str, tuple[Utterance, ...]]
 """By the clip's absolute path."""
 
 
-def read(manifest: Path) -> Transcripts:
+def read(manifest: Path, lengths_s: Mapping[str, float] | None = None) -> Transcripts:
     """Return the utterances that ``utterances.csv`` beside the manifest lists; nothing where there is no such file.
 
-    Columns: path (relative to the file), start_s, end_s, transcript; others are not looked at.
+    Columns: path (relative to the file), start_s, end_s, transcript; others are not looked at. ``lengths_s``: the
+    seconds of the recordings by absolute path, as far as they are known, for the times to be held against.
 
     Raises:
         KwsError: the file is there and a column or a value is wrong; the sentence names file and line.
@@ -43,7 +44,10 @@ def read(manifest: Path) -> Transcripts:
         if end_s < start_s:
             raise KwsError(f"{where}: end_s ({end_s:g}) is before start_s ({start_s:g}); correct them")
         clip = os.path.abspath(path.parent / row["path"])
-        found.setdefault(clip, []).append(Utterance(start_s, end_s, row["transcript"]))
+        utterance = Utterance(start_s, end_s, row["transcript"])
+        if lengths_s and lengths_s.get(clip):
+            times.check_utterances([utterance], lengths_s[clip], where)
+        found.setdefault(clip, []).append(utterance)
     return {clip: tuple(utterances) for clip, utterances in found.items()}
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from kws.audio import declared_seconds
 from kws.config import to_data
-from kws.data import manifest, transcripts
+from kws.data import manifest, times, transcripts
 from kws.data.examples.pool import ClipPool, read_pool
 from kws.data.manifest import Clip
 from kws.data.phrases import positive_labels, transcript_contains
@@ -52,7 +52,11 @@ def read_domains(recipe: Recipe, manifests: Sequence[Path]) -> list[Domain]:
 
 def _with_duration(clip: Clip) -> Clip:
     """Return the clip with its length, which a manifest may leave empty."""
-    return clip if clip.duration_s > 0.0 else replace(clip, duration_s=declared_seconds(clip.path))
+    if clip.duration_s > 0.0:
+        return clip
+    clip = replace(clip, duration_s=declared_seconds(clip.path))
+    times.check_sound(clip, clip.duration_s)
+    return clip
 
 
 def pool_of(recipe: Recipe, domains: Sequence[Domain], said: transcripts.Transcripts, split: str) -> ClipPool:
@@ -61,9 +65,11 @@ def pool_of(recipe: Recipe, domains: Sequence[Domain], said: transcripts.Transcr
     A recording of other speech in which a phrase is said, by its transcript, is left out: it would be a negative.
 
     Raises:
-        KwsError: the split has no positive of a phrase, or no negative.
+        KwsError: the split has no positive of a phrase, or no negative; or an utterance lies behind its clip's end.
     """
     own = _own_labels(recipe)
+    for clip in (clip for domain in domains for clip in domain.clips if clip.path in said):
+        times.check_utterances(said[clip.path], clip.duration_s, f"utterances.csv, {clip.path}")
     clips = [
         clip
         for domain in domains

@@ -143,7 +143,7 @@ def test_a_sentence_without_times_is_refused(clips: list[Clip]) -> None:
 
 def test_the_phrase_in_a_transcript_is_no_false_accept(clips: list[Clip]) -> None:
     plan = plans(clips, Condition("test"), "computer")[2]
-    said = {plan.clips[0].path: (Utterance(0.0, 1.0, "NOTHING HERE"), Utterance(1.0, 9.0, "A COMPUTER, THEY SAID"))}
+    said = {plan.clips[0].path: (Utterance(0.0, 1.0, "NOTHING HERE"), Utterance(1.0, 3.6, "A COMPUTER, THEY SAID"))}
     layout = build(plan, said).layout
     assert layout.ignored == ((2.5, 4.5),)
     assert layout.hours == pytest.approx(3.0 / 3600)
