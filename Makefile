@@ -50,6 +50,7 @@ format: $(VENV)/.dev
 
 bench: $(VENV)/.dev
 	$(BIN)/python benchmarks/frontend.py
+	$(BIN)/python benchmarks/listening.py
 	$(BIN)/python benchmarks/instructions.py
 	$(BIN)/python benchmarks/layout.py
 

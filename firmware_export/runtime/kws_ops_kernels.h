@@ -9,7 +9,7 @@
 /* On a PC the compiler makes a hot loop for several widths of vector registers, and the best one is chosen when the
  * program starts. On a device the plain loop is compiled once. */
 #if defined(KWS_HOST) && defined(__x86_64__) && defined(__GLIBC__) && !defined(__clang__) && __GNUC__ >= 12
-#define KWS_VECTORISED __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
+#define KWS_VECTORISED __attribute__((target_clones("arch=x86-64-v3", "default")))
 #else
 #define KWS_VECTORISED KWS_NOT_INLINE
 #endif

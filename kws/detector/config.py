@@ -120,17 +120,26 @@ class OperatingPoint:
 
 @dataclass(frozen=True)
 class Detection:
-    """One detection. ``time_s`` is when the decision was made: the end of the last LFBE frame it needed."""
+    """One detection of a phrase in a stream, made when its score reached the threshold.
+
+    ``time_s`` is when the decision was made: the end of the last LFBE frame it needed, in seconds of the stream;
+    ``step`` is the model's step, counted from 0. ``score`` (0..1) is the confidence in that step, at the threshold or
+    just above it; ``peak`` the highest until the refractory period or the stream ended, None as long as that is open.
+    """
 
     phrase: str
     step: int
     time_s: float
     score: float
+    peak: float | None = None
 
 
 def check_threshold(threshold: int) -> None:
-    """Raise ``ValueError`` unless ``threshold`` is a Q15 confidence or ``SCORE_ONE + 1`` (never fires)."""
-    if type(threshold) is not int or not 0 <= threshold <= SCORE_ONE + 1:
+    """Raise ``ValueError`` unless ``threshold`` is a Q15 confidence or ``SCORE_ONE + 1`` (never fires).
+
+    0 is none: no score is below it, so that a phrase would fire in the first step and never be armed again.
+    """
+    if type(threshold) is not int or not 1 <= threshold <= SCORE_ONE + 1:
         raise ValueError(
-            f"threshold must be a whole number of 0 to {SCORE_ONE} (Q15), or {SCORE_ONE + 1} to never fire"
+            f"threshold must be a whole number of 1 to {SCORE_ONE} (Q15), or {SCORE_ONE + 1} to never fire"
         )

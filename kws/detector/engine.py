@@ -74,7 +74,7 @@ class CEngine:
         check(graph)
         self.stride, self.bands = graph.tensor(graph.input).shape
         self.outputs = graph.outputs
-        self._structs = _Structs(self._ffi, self._lib, records(graph, plan(graph)))
+        self._structs = Structs(self._ffi, self._lib, records(graph, plan(graph)))
         self._pointer = self._structs.graph
         code = self._lib.kws_graph_check(self._pointer)
         if code != self._lib.KWS_GRAPH_OK:
@@ -96,7 +96,7 @@ class CEngine:
         self._lib.kws_graph_reset(self._pointer, self._arena)
 
 
-class _Structs:
+class Structs:
     """The records of a graph as C structs; they live as long as this object."""
 
     def __init__(self, ffi: Any, lib: Any, constants: Records) -> None:

@@ -15,7 +15,7 @@ from kws.frontend.framing import count_frames
 from kws.frontend.tables import build
 
 
-class _Binding:
+class Binding:
     """The C struct of one config's tables, with the arrays that it points into; read-only, so shared."""
 
     def __init__(self, config: FrontendConfig) -> None:
@@ -40,14 +40,14 @@ class _Binding:
         return self._allocate(f"uint64_t[{(size + 7) // 8}]")
 
 
-_binding = functools.lru_cache(maxsize=32)(_Binding)
+binding = functools.lru_cache(maxsize=32)(Binding)
 
 
 class Stream:
     """``kws_lfbe_t``: the streaming frontend in C."""
 
     def __init__(self, config: FrontendConfig) -> None:
-        self._binding = _binding(config)
+        self._binding = binding(config)
         self._lib = self._binding.lib
         self._bands = config.bands
         self._memory = self._binding.memory(self._lib.kws_lfbe_memory_bytes(self._binding.tables))
@@ -84,7 +84,7 @@ def lfbe(frames: NDArray[np.int16], config: FrontendConfig) -> NDArray[np.int16]
 
 
 def _compute(samples: NDArray[np.int16], stride: int, out: NDArray[np.int16], config: FrontendConfig) -> None:
-    binding = _binding(config)
-    scratch = binding.memory(binding.lib.kws_lfbe_scratch_bytes(binding.tables))
-    pointer = binding.pointer
-    binding.lib.kws_lfbe_compute(binding.tables, pointer(samples), stride, len(out), pointer(out), scratch)
+    bound = binding(config)
+    scratch = bound.memory(bound.lib.kws_lfbe_scratch_bytes(bound.tables))
+    pointer = bound.pointer
+    bound.lib.kws_lfbe_compute(bound.tables, pointer(samples), stride, len(out), pointer(out), scratch)

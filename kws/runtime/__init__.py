@@ -7,7 +7,7 @@ from typing import Any
 OFF = "KWS_NO_NATIVE"
 """Environment variable: 1 turns the compiled code off."""
 
-_NEWEST = "kws_detector_update"  # of the runtime's functions: an older build lacks it
+_NEWEST = "kws_host_feed"  # of the runtime's functions: an older build lacks it
 
 
 def reason() -> str:

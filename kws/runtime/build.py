@@ -1,7 +1,7 @@
 """Build the binding ``kws._runtime`` from the C99 files that ship to devices (run by setup.py).
 
-The headers in ``firmware_export/runtime`` are the only declaration: cffi reads them here, less their
-preprocessor lines, so that C and Python cannot drift apart.
+The headers in ``firmware_export/runtime``, and ``host.h`` beside this file, are the only declaration: cffi reads them
+here, less their preprocessor lines, so that C and Python cannot drift apart.
 """
 
 import re
@@ -10,7 +10,10 @@ from pathlib import Path
 from cffi import FFI
 
 RUNTIME = Path("firmware_export/runtime")
-HEADERS = ("kws_lfbe.h", "kws_ops.h", "kws_detector.h", "kws.h")
+HOST = Path("kws/runtime")
+HEADERS = (*(RUNTIME / name for name in ("kws_lfbe.h", "kws_ops.h", "kws_detector.h", "kws.h")), HOST / "host.h")
+INCLUDED = ("kws.c", "lfbe_frame.c")
+"""Sources of the runtime that are compiled as part of a file of ``HOST``."""
 
 
 def declarations(header: Path) -> str:
@@ -30,16 +33,18 @@ def declarations(header: Path) -> str:
 
 def make_builder() -> FFI:
     """Return the cffi builder; the extension is optional so that a machine without a compiler still installs."""
-    headers = [header for header in HEADERS if (RUNTIME / header).exists()]
+    headers = [header for header in HEADERS if header.exists()]
+    sources = [path for path in sorted(RUNTIME.glob("*.c")) if path.name not in INCLUDED]
     ffi = FFI()
     for header in headers:
-        ffi.cdef(declarations(RUNTIME / header))
+        ffi.cdef(declarations(header))
     ffi.set_source(
         "kws._runtime",
-        "".join(f'#include "{header}"\n' for header in headers),
-        sources=[str(path) for path in sorted(RUNTIME.glob("*.c"))],
-        depends=[str(path) for path in sorted(RUNTIME.glob("*.h"))],
-        include_dirs=[str(RUNTIME)],
+        "".join(f'#include "{header.name}"\n' for header in headers),
+        sources=[str(path) for path in (*sources, *sorted(HOST.glob("*.c")))],
+        depends=[str(path) for path in (*sorted(RUNTIME.glob("*.h")), *map(RUNTIME.joinpath, INCLUDED))]
+        + [str(path) for path in sorted(HOST.glob("*.h"))],
+        include_dirs=[str(RUNTIME), str(HOST)],
         extra_compile_args=["-O3", "-std=gnu99", "-DKWS_HOST"],
         optional=True,
     )

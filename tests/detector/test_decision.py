@@ -33,7 +33,7 @@ def test_decisions(scores: list[int], refractory: int, fired: list[int]) -> None
 
 
 @settings(max_examples=200, deadline=None)
-@given(scores=st.lists(st.integers(0, 3), max_size=80), threshold=st.integers(0, 4), refractory=st.integers(0, 12))
+@given(scores=st.lists(st.integers(0, 3), max_size=80), threshold=st.integers(1, 4), refractory=st.integers(0, 12))
 def test_decide_equals_the_definition(scores: list[int], threshold: int, refractory: int) -> None:
     """A step fires when it is above, far enough from the last one, and some step since that one was below."""
     fired: list[int] = []
@@ -53,7 +53,7 @@ def test_every_phrase_decides_by_itself_in_any_chunks(
     scores = np.array(
         [data.draw(st.lists(st.integers(0, 3), min_size=phrases, max_size=phrases)) for _ in range(steps)], np.int32
     ).reshape(-1, phrases)
-    thresholds = data.draw(st.lists(st.integers(0, 4), min_size=phrases, max_size=phrases))
+    thresholds = data.draw(st.lists(st.integers(1, 4), min_size=phrases, max_size=phrases))
     cuts = data.draw(st.lists(st.integers(0, steps), max_size=6))
     decision = Decision(thresholds, refractory)
     fired = [one for chunk in np.split(scores, sorted(cuts)) for one in decision.push(chunk)]
@@ -123,7 +123,7 @@ def test_a_bad_config_value_is_refused_by_name(field: str, value: object) -> Non
 @pytest.mark.parametrize(
     ("point", "field"),
     [
-        ((-1, 0.0, 0.0, "x", "hey"), "threshold"),
+        ((0, 0.0, 0.0, "x", "hey"), "threshold"),
         ((SCORE_ONE + 2, 0.0, 0.0, "x", "hey"), "threshold"),
         ((1, math.nan, 0.0, "x", "hey"), "false_accepts_per_hour"),
         ((1, -0.1, 0.0, "x", "hey"), "false_accepts_per_hour"),

@@ -99,7 +99,7 @@ def test_c_scores_and_decisions_equal_python(
 ) -> None:
     logits = logits_of(np.random.default_rng(seed), 200, len(config.labels), volatility)
     wanted = Scorer(config, logit_scale, 10).push(logits)
-    thresholds = np.quantile(wanted, 0.6, axis=0).astype(int).tolist()
+    thresholds = np.maximum(np.quantile(wanted, 0.6, axis=0), 1).astype(int).tolist()
     native = NativeDetector(config, logit_scale, 10, thresholds)
     scores, fired = native.run(logits)
     assert scores == wanted.tolist()

@@ -150,7 +150,7 @@ def test_the_models_threshold_is_the_default(small_graph: MakeGraph) -> None:
     threshold = firing(make_model(graph), samples)
     found = Pipeline(make_model(graph, threshold), "graph").push(samples)
     assert found
-    assert found == Pipeline(make_model(graph, 0), "graph", threshold).push(samples)
+    assert found == Pipeline(make_model(graph, 1), "graph", threshold).push(samples)
     assert Pipeline(make_model(graph, threshold), "graph", SCORE_ONE + 1).push(samples) == []
 
 
