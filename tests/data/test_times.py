@@ -11,7 +11,9 @@ from kws.data.manifest import COLUMNS
 from kws.data.phrases import locate, word_times
 from kws.errors import KwsError
 from kws.recipe import DataConfig, Recipe
-from kws.streams.layout import build, plans
+from kws.streams.conditions import Condition
+from kws.streams.layout import build
+from kws.streams.plan import plans
 from kws.train.clips import pool_of, read_domains, read_transcripts
 
 SECOND = np.zeros(17600, np.int16)
@@ -80,7 +82,7 @@ def test_without_a_length_the_sound_decides(tmp_path: Path, fields: dict[str, st
     with pytest.raises(KwsError, match=sentence):
         locate(clip, ("computer",), SECOND)
     with pytest.raises(KwsError, match=sentence):
-        build(plans([clip], "test", "computer")[0])
+        build(plans([clip], Condition("test"), "computer")[0])
     with pytest.raises(KwsError, match=r"a\.wav: .* is 740.*milliseconds"):
         read_domains(Recipe("computer", data=(DataConfig(str(path)),)), ())
 
@@ -90,10 +92,10 @@ def test_a_length_in_milliseconds_is_seen_at_the_sound(tmp_path: Path) -> None:
     with pytest.raises(
         KwsError, match=r"a\.wav: kw_end_s is 740, but the sound is 1\.1 s long \(are they milliseconds"
     ):
-        build(plans([clip], "test", "computer")[0])
+        build(plans([clip], Condition("test"), "computer")[0])
     negative = manifest.read(write(tmp_path, duration="1100", label="neg_speech"))[0]
     with pytest.raises(KwsError, match=r"duration_s is 1100, but the sound is 1\.1 s long \(are they milliseconds"):
-        build(plans([negative], "test", "computer")[0])
+        build(plans([negative], Condition("test"), "computer")[0])
 
 
 def test_utterances_behind_the_end_are_refused(tmp_path: Path) -> None:
@@ -108,4 +110,4 @@ def test_utterances_behind_the_end_are_refused(tmp_path: Path) -> None:
     with pytest.raises(KwsError, match=rf"utterances\.csv, .*a\.wav: {behind}"):
         pool_of(recipe, domains, transcripts, "test")
     with pytest.raises(KwsError, match=behind):
-        build(plans(domains[0].clips, "test", "computer")[0], transcripts)
+        build(plans(domains[0].clips, Condition("test"), "computer")[0], transcripts)

@@ -9,10 +9,9 @@ from kws.config import read_text
 from kws.data import csv_table
 from kws.errors import KwsError
 
-SOUNDS = frozenset(
-    ".wav .flac .ogg .oga .opus .mp3 .aif .aiff .aifc .au .snd .caf .w64 .rf64 .sph".split(),
-)
-UNREADABLE = frozenset(".m4a .mp4 .aac .wma .amr .webm .3gp .voc .raw .pcm".split())
+_OFTEN = {".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3"}
+SOUNDS = frozenset(_OFTEN | {".aif", ".aiff", ".aifc", ".au", ".snd", ".caf", ".w64", ".rf64", ".sph"})
+UNREADABLE = frozenset({".m4a", ".mp4", ".aac", ".wma", ".amr", ".webm", ".3gp", ".voc", ".raw", ".pcm"})
 """What recorders also write and kws cannot read."""
 
 
