@@ -1,6 +1,7 @@
 # Two commands on a fresh machine: `make demo` and `make test`. Both set up .venv first, as root or not.
 PYTHON ?= python3
 VENV ?= .venv
+CHECK ?= .venv-check
 PHRASE ?= computer
 ARGS ?=
 TEST ?=
@@ -12,11 +13,15 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 TORCH := $(shell sed -n 's/^torch==//p' constraints.txt)
 SOURCES := pyproject.toml setup.py constraints.txt kws/runtime/build.py $(wildcard firmware_export/runtime/*.[ch])
 
-.PHONY: help demo test check random-graphs fuzz format bench clean
+# Each file's tests in one process, in the order that tests/support/order.py gives.
+PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --durations 10
+
+.PHONY: help demo quick test check random-graphs fuzz format bench clean
 help:
 	@echo "make demo                      a detector for 'computer' from text alone, in about 15 minutes"
 	@echo "make demo PHRASE='hey marvin'  the same for another phrase (ARGS='--seed 1 ...' goes to kws quickstart)"
 	@echo "make test                      all tests (TEST='-k frontend' for some)"
+	@echo "make quick                     the tests that train and emulate nothing, in 90 seconds on two cores"
 	@echo "make check                     ruff, format check, mypy strict"
 	@echo "make random-graphs             1,000 random graphs (GRAPHS=1000) on every engine and emulated processor"
 	@echo "make fuzz SECONDS=600          fuzzes the C runtime and the .kws loader, each target so long"
@@ -26,14 +31,17 @@ demo: $(VENV)/.demo
 	$(BIN)/kws quickstart "$(PHRASE)" $(ARGS)
 
 # Where there are no builds of them (see below), the variable is empty and the tests of these runtimes are left out.
-test: export KWS_TFLITE_RUNTIME = $(shell ls "$(CURDIR)/.venv-tflite/bin/python" 2>/dev/null)
+test quick: export KWS_TFLITE_RUNTIME = $(shell ls "$(CURDIR)/.venv-tflite/bin/python" 2>/dev/null)
 test: $(VENV)/.dev .venv-tflite/.done
-	$(BIN)/python -m pytest -n 2 --dist loadgroup $(TEST)
+	$(PYTEST) $(TEST)
 
-check: $(VENV)/.dev
-	$(BIN)/ruff check .
-	$(BIN)/ruff format --check .
-	$(BIN)/mypy
+quick: $(VENV)/.dev .venv-tflite/.done
+	$(PYTEST) -m "not train and not emulator and not slow" $(TEST)
+
+check: $(CHECK)/.done
+	$(CHECK)/bin/ruff check .
+	$(CHECK)/bin/ruff format --check .
+	$(CHECK)/bin/mypy
 
 random-graphs: $(VENV)/.dev
 	KWS_RANDOM_GRAPHS=$(GRAPHS) $(BIN)/python -m pytest -n 2 tests/graph/test_engines_agree.py tests/firmware_export/simulate/test_graph.py \
@@ -44,9 +52,9 @@ fuzz: $(VENV)/.dev
 	KWS_FUZZ_SECONDS=$(SECONDS) KWS_FUZZ_EXAMPLES=$$((20 * $(SECONDS))) \
 	  $(BIN)/python -m pytest tests/firmware_export/c/test_c_fuzz.py tests/detector/test_model_file_damage.py
 
-format: $(VENV)/.dev
-	$(BIN)/ruff check --fix .
-	$(BIN)/ruff format .
+format: $(CHECK)/.done
+	$(CHECK)/bin/ruff check --fix .
+	$(CHECK)/bin/ruff format .
 
 bench: $(VENV)/.dev
 	$(BIN)/python benchmarks/frontend.py
@@ -54,9 +62,9 @@ bench: $(VENV)/.dev
 	$(BIN)/python benchmarks/instructions.py
 	$(BIN)/python benchmarks/layout.py
 
-$(VENV)/bin/python:
+$(VENV)/bin/python $(CHECK)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(None if sys.version_info >= (3, 11) else "kws needs Python 3.11 or newer; try: make PYTHON=python3.12")'
-	$(PYTHON) -m venv $(VENV)
+	$(PYTHON) -m venv $(patsubst %/bin/python,%,$@)
 
 # Without a GPU the CPU build of torch is asked for first: the default one brings several GB of CUDA libraries.
 $(VENV)/.torch: $(VENV)/bin/python constraints.txt
@@ -74,6 +82,13 @@ $(VENV)/.dev: $(VENV)/.torch $(SOURCES)
 	@echo "Installing kws and its test tools into $(VENV) ..."
 	@PIP_CONSTRAINT=constraints.txt $(PIP) install -e ".[train,export,simulate,synth,dev]"
 	@touch $@ $(VENV)/.demo
+
+# Of torch mypy reads the types alone: its CPU build, without what it needs to run.
+$(CHECK)/.done: $(CHECK)/bin/python constraints.txt requirements-check.txt
+	@echo "Installing ruff, mypy and what they read into $(CHECK) ..."
+	@pip="$(CHECK)/bin/python -m pip --disable-pip-version-check --quiet install --no-compile --no-deps -c constraints.txt"; \
+	 { $$pip "torch==$(TORCH)+cpu" 2>/dev/null || $$pip torch; } && $$pip -r requirements-check.txt
+	@touch $@
 
 # Older runtimes that the export's tests feed: they need numpy < 2 and Python 3.11 at most, so an environment of their own.
 .venv-tflite/.done: $(VENV)/bin/python constraints-tflite.txt

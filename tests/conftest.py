@@ -7,7 +7,7 @@ The detector hears a 1 kHz tone and nothing else, so its detections can be count
 import importlib.util
 import os
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -24,11 +24,33 @@ from kws.detector.model_file import KwsModel
 from kws.frontend.config import FrontendConfig
 from kws.graph.arithmetic import float32_exact, input_quant
 from kws.graph.ir import Activation, Concat, Conv2D, Quant, QuantGraph, Reshape, Slice, State, Tensor
+from tests.support.cost import Costs
+from tests.support.order import long_files_first
+from tests.support.warm import RunKws, WarmKws
 
 # On CI the same examples every time, so that a red run is about the change; at home new ones are tried.
 hypothesis.settings.register_profile("ci", derandomize=True)
 if os.environ.get("CI"):
     hypothesis.settings.load_profile("ci")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Let every run tell what it costs."""
+    config.pluginmanager.register(Costs(collects=not hasattr(config, "workerinput")))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with what takes long."""
+    long_files_first(items)
+
+
+@pytest.fixture(scope="session")
+def kws() -> Iterator[RunKws]:
+    """``kws("info", path, cwd=folder)``: the command in a process that starts at once (``tests/support/warm.py``)."""
+    warm = WarmKws()
+    yield warm.run
+    warm.close()
+
 
 TONE_BAND = 13
 """The default frontend's mel band in which 1 kHz is loudest."""

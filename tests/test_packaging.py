@@ -2,12 +2,14 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
-import sysconfig
 import tarfile
+import venv
 import zipfile
+from importlib.metadata import Distribution, distribution
 from pathlib import Path
 
 import numpy as np
@@ -45,11 +47,44 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def installed(archive: Path) -> Path:
-    """The wheel of the unpacked archive, where pip would put it."""
-    place = archive.parent / "site"
-    zipfile.ZipFile(build("wheel", archive, archive.parent)).extractall(place)
-    return place
+def wheel(archive: Path) -> Path:
+    """The wheel of the unpacked archive."""
+    return build("wheel", archive, archive.parent)
+
+
+def with_dependencies(names: list[str]) -> dict[str, Distribution]:
+    """Return these distributions and all that they need, as they are installed here."""
+    found: dict[str, Distribution] = {}
+    while names:
+        name = names.pop()
+        if name not in found:
+            found[name] = distribution(name)
+            names += required(found[name].requires or [])
+    return found
+
+
+def required(lines: list[str]) -> list[str]:
+    """Return the names in lines as ``Requires-Dist`` has them, without those of an extra or another system."""
+    return [re.split(r"[^\w.-]", line)[0].lower() for line in lines if ";" not in line]
+
+
+@pytest.fixture(scope="module")
+def fresh(wheel: Path) -> Path:
+    """The programs of a fresh environment: pip installs the wheel into it, links stand for what the wheel needs."""
+    place = wheel.parent / "fresh"
+    venv.create(place, symlinks=True)
+    (site,) = place.glob("lib/python*/site-packages")
+    pip = [sys.executable, "-m", "pip", "--python", str(place), "--disable-pip-version-check", "install", "--no-deps"]
+    done = subprocess.run([*pip, str(wheel)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    (metadata,) = site.glob("kws-*.dist-info/METADATA")
+    lines = re.findall(r"^Requires-Dist: (.*)$", metadata.read_text(), re.MULTILINE)
+    for name, needed in with_dependencies(required(lines)).items():
+        tops = {file.parts[0] for file in needed.files or ()} - {"..", "__pycache__"}
+        assert tops, name
+        for top in tops:
+            (site / top).symlink_to(Path(str(needed.locate_file(top))))
+    return place / "bin"
 
 
 def files(root: Path, folders: tuple[str, ...]) -> set[str]:
@@ -64,13 +99,14 @@ def test_the_source_archive_is_whole(archive: Path) -> None:
         assert (archive / name).read_bytes() == (ROOT / name).read_bytes()
 
 
-def test_the_wheel_has_every_file_of_the_packages(installed: Path) -> None:
-    assert files(installed, PACKAGES) == files(ROOT, PACKAGES)
-    assert {"firmware_export/runtime/kws.c", "firmware_export/c/files/Makefile"} <= files(installed, PACKAGES)
+def test_the_wheel_has_every_file_of_the_packages(wheel: Path, tmp_path: Path) -> None:
+    zipfile.ZipFile(wheel).extractall(tmp_path)
+    assert files(tmp_path, PACKAGES) == files(ROOT, PACKAGES)
+    assert {"firmware_export/runtime/kws.c", "firmware_export/c/files/Makefile"} <= files(tmp_path, PACKAGES)
 
 
-def test_it_listens_without_a_compiler(
-    installed: Path,
+def test_it_listens_in_a_fresh_environment_without_a_compiler(
+    fresh: Path,
     tone_model: KwsModel,
     burst_sound: NDArray[np.int16],
     burst_times_s: tuple[float, ...],
@@ -79,13 +115,14 @@ def test_it_listens_without_a_compiler(
     save(tone_model, tmp_path / "beep.kws")
     soundfile.write(tmp_path / "a.wav", burst_sound, 16000)
 
-    def kws(*arguments: str) -> str:
-        command = [sys.executable, "-S", "-m", "kws", *arguments]  # -S: without the editable kws of this tree
-        environment = {**os.environ, "PYTHONPATH": os.pathsep.join((str(installed), sysconfig.get_path("purelib")))}
+    def run(*command: str | Path) -> str:
+        environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
         done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
         return done.stdout
 
-    assert "numpy (kws._runtime was not built" in kws("info", "beep.kws")
-    found = [json.loads(line) for line in kws("detect", "beep.kws", "a.wav", "--json").splitlines()]
+    imported = run(fresh / "python", "-c", "import kws, sys; print(kws.__file__, 'torch' in sys.modules)")
+    assert imported.startswith(str(fresh.parent)), "not the tree that these tests stand in"
+    assert "numpy (kws._runtime was not built" in run(fresh / "kws", "info", "beep.kws")
+    found = [json.loads(line) for line in run(fresh / "kws", "detect", "beep.kws", "a.wav", "--json").splitlines()]
     assert len(found) == len(burst_times_s)

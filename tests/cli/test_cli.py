@@ -17,19 +17,24 @@ from numpy.typing import NDArray
 
 from kws.audio import write_audio
 from kws.detector.model_file import KwsModel, load, save
+from tests.support.warm import RunKws
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
-def run(tmp_path: Path) -> Run:
+def run(tmp_path: Path, kws: RunKws) -> Run:
+    """``kws ARGUMENTS``; with variables or a limit of its own it is a process of its own from the start."""
+
     def run_kws(
         *arguments: str | Path, env: dict[str, str] | None = None, limit_bytes: int = 0
     ) -> subprocess.CompletedProcess[str]:
         def limit() -> None:
             resource.setrlimit(resource.RLIMIT_FSIZE, (limit_bytes, limit_bytes))
 
+        if env is None and not limit_bytes:
+            return kws(*arguments, cwd=tmp_path, timeout=120)
         return subprocess.run(
             [sys.executable, "-m", "kws", *map(str, arguments)],
             capture_output=True,
@@ -172,7 +177,7 @@ def test_export_writes_what_agrees_with_the_graph(run: Run, model_path: Path, tm
 
 
 def test_export_of_one_format_by_name(run: Run, model_path: Path, tmp_path: Path) -> None:
-    result = run("export", model_path, "--to", "tflite", "--verify-seconds", "1")
+    result = run("export", model_path, "--to", "tflite", "--verify-seconds", "1", env={})
     assert (result.returncode, result.stderr) == (0, ""), "the libraries' own chatter is kept away"
     assert {path.name for path in tmp_path.iterdir()} == {"beep.kws", "beep.tflite", "beep_stateless.tflite"}
 

@@ -18,6 +18,8 @@ from pathlib import Path
 from kws import cli
 from kws.data.synthesis import corpus
 from kws.data.synthesis.config import SynthesisConfig
+
+pytestmark = pytest.mark.slow
 @cli.command.command("speak")
 def speak() -> None:
     corpus.synthesize({config!r}, "computer", Path({path!r}), 0, processes=2)

@@ -71,6 +71,7 @@ FAMILIES: dict[str, dict[str, object]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", FAMILIES)
 def test_every_family_stays_close(family: str, features: Features, prepare: Prepare, posteriors: Posteriors) -> None:
     """With untrained weights and batch norms that are not 1 and 0, on clips it was not calibrated on."""

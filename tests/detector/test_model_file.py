@@ -130,6 +130,7 @@ def test_more_than_the_file_is_refused(content: bytes) -> None:
     refused(content + b"\0")
 
 
+@pytest.mark.slow
 def test_a_changed_byte_anywhere_is_refused(content: bytes) -> None:
     """Every place, with one other value each; in the header, where bytes mean something, with eight."""
     rng = np.random.default_rng(0)

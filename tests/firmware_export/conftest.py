@@ -101,19 +101,21 @@ class Sketch:
         return graph
 
 
-def make_deepkws(rng: np.random.Generator, hidden: int = 128, layers: int = 3, outputs: int = 3) -> QuantGraph:
+def make_deepkws(
+    rng: np.random.Generator, hidden: int = 128, layers: int = 3, outputs: int = 3, frames: int = 41
+) -> QuantGraph:
     """DeepKWS's shape: 41 frames of 40 bands, ``layers`` of ``hidden``; random weights, every activation well in range.
 
     The input's zero point is off 0 on purpose: a state that starts at 0 instead of it shows.
     """
     sketch = Sketch(1, 40, Quant(float32_exact(0.18), -37))
     sketch.reshape(1, 40, 1)
-    sketch.remember(40)
+    sketch.remember(frames - 1)
     spread = 74 * 0.18  # of the white int8 input, in real units
     for layer in range(layers + 1):
         last = layer == layers
         out = outputs if last else hidden
-        kernel = (41, 40, 1) if layer == 0 else (1, 1, hidden)
+        kernel = (frames, 40, 1) if layer == 0 else (1, 1, hidden)
         scales = (rng.uniform(0.5, 2, out) * 0.002).astype(np.float32)
         weights = np.clip(np.round(rng.normal(0, 40, (out, *kernel))), -127, 127)
         spread *= 40 * float(scales.mean()) * float(np.sqrt(np.prod(kernel)))
@@ -249,7 +251,7 @@ def make_residual(rng: np.random.Generator, channels: int = 6, blocks: int = 2, 
 
 @pytest.fixture(scope="session")
 def deepkws_like() -> Callable[..., QuantGraph]:
-    """Makes DeepKWS-shaped graphs: ``deepkws_like(rng, hidden=128, layers=3, outputs=3)``."""
+    """Makes DeepKWS-shaped graphs: ``deepkws_like(rng, hidden=128, layers=3, outputs=3, frames=41)``."""
     return make_deepkws
 
 

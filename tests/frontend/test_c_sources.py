@@ -28,7 +28,7 @@ if platform.machine() == "x86_64":
     BUILDS["host, AVX2"] = ["-DKWS_HOST", "-DKWS_LFBE_ONE_KERNEL", "-mavx2", "-O3"]
 CONFIGS = [FrontendConfig(), FrontendConfig(fft_size=1024, window_ms=64, hop_ms=40, bands=80)]
 
-pytestmark = pytest.mark.skipif(shutil.which("gcc") is None, reason="no gcc on this machine")
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(shutil.which("gcc") is None, reason="no gcc on this machine")]
 
 
 def c_tables(tables: Tables) -> str:

@@ -63,6 +63,7 @@ def in_random_chunks(samples: Samples, rng: np.random.Generator) -> NDArray[np.i
     return np.concatenate([frontend.push(chunk) for chunk in np.split(samples, cuts[cuts < len(samples)])])
 
 
+@pytest.mark.slow
 def test_a_million_frames_are_equal(rng: np.random.Generator, speech: NDArray[np.float64], quantized: ToInt16) -> None:
     tables = build(CONFIG)
     frames = 0

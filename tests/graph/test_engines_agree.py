@@ -122,6 +122,7 @@ def program(cases: list[tuple[QuantGraph, NDArray[np.int8]]]) -> str:
     return "\n".join([*lines, "int main(void)", "{", *calls, "return 0;", "}", ""])
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not COMPILER, reason="no C compiler")
 @settings(max_examples=5, deadline=None, suppress_health_check=list(HealthCheck), phases=[Phase.reuse, Phase.generate])
 @given(data=st.data())

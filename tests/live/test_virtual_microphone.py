@@ -28,6 +28,8 @@ from kws.detector.files import detect_file
 from kws.detector.model_file import KwsModel, load, save
 from kws.detector.pipeline import scores
 
+pytestmark = pytest.mark.slow
+
 SCRIPT = Path(__file__).parents[2] / "scripts" / "virtual_microphone.sh"
 KWS = (sys.executable, "-m", "kws")
 GOLDEN = Path(__file__).parents[1] / "golden" / "computer.kws"

@@ -8,12 +8,14 @@ from types import ModuleType
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
 from kws.audio import write_audio
 from kws.data import manifest
 from kws.data.manifest import Clip
 from kws.models.figures import figures
 from kws.recipe import Recipe, load_recipe
+from tests.support.warm import RunKws
 
 BENCHMARK = Path(__file__).parents[2] / "benchmarks" / "ablations.py"
 MakeClips = Callable[..., Path]
@@ -81,14 +83,22 @@ def test_settings_hold_for_every_row_that_does_not_say_otherwise(ablations: Modu
     assert plain.key({}, ablations.LEARNING) == bench.key({}, ablations.LEARNING)  # the examples are the same
 
 
-def test_a_table_is_printed_and_kept(recorded: Path, tmp_path: Path) -> None:
+@pytest.mark.train
+def test_a_table_is_printed_and_kept(
+    ablations: ModuleType, recorded: Path, tmp_path: Path, kws: RunKws, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def run(*arguments: str | Path, quiet: bool = False) -> str:
+        done = kws(*arguments, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    monkeypatch.setattr(ablations, "kws", run)
     options = ["--phrase", "computer", "--synthetic", "4", "6", "--examples", "128", "--steps", "2"]
-    command = [sys.executable, BENCHMARK, "loss", "--data", recorded, "--out", tmp_path / "runs", *options]
+    options += ["--setting", "train.dev_clips=16", "--setting", "quantize.calibration_clips=8"]
+    command = ["loss", "--data", str(recorded), "--out", str(tmp_path / "runs"), *options]
 
     def table() -> list[str]:
-        done = subprocess.run([str(part) for part in command], capture_output=True, text=True, timeout=300)
-        assert done.returncode == 0, done.stderr
-        return done.stdout.splitlines()
+        return CliRunner().invoke(ablations.main, command, catch_exceptions=False).stdout.splitlines()
 
     printed = table()
     assert [line.split("|")[1].strip() for line in printed if "%" in line] == [
@@ -100,3 +110,11 @@ def test_a_table_is_printed_and_kept(recorded: Path, tmp_path: Path) -> None:
     assert len(written) == 3
     assert table() == printed
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "runs").rglob("*.kws")} == written
+
+
+def test_it_runs_the_command_and_ends_with_its_sentence(ablations: ModuleType) -> None:
+    assert "version" in ablations.kws("--version")
+    with pytest.raises(SystemExit, match=r"(?s)nowhere\.toml: cannot be read.*kws train failed"):
+        ablations.kws("train", "nowhere.toml", quiet=True)
+    done = subprocess.run([sys.executable, BENCHMARK, "--help"], capture_output=True, text=True)
+    assert "augmentation loss --data CORPUS" in done.stdout

@@ -96,6 +96,7 @@ def short(recipe: Recipe) -> Recipe:
     )
 
 
+@pytest.mark.train
 def test_it_trains_for_a_few_steps(recipe_path: Path, material: Material, tmp_path: Path) -> None:
     spoken, recorded = material
     recipe = short(Overrides(manifests=tuple(recorded)).load(recipe_path))

@@ -19,6 +19,8 @@ from kws.detector.model_file import load
 from kws.errors import KwsError
 from kws.train.distributed import Ranks, choose_device
 
+pytestmark = pytest.mark.train
+
 WORKER = Path(__file__).with_name("ranks_worker.py")
 
 

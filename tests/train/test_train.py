@@ -34,6 +34,8 @@ from kws.train.fit.update import schedule
 from kws.train.run import build_model, draw, train
 from kws.train.selection import HeldOut, Trial
 
+pytestmark = pytest.mark.train
+
 RATE = 16000
 Say = Callable[[str, np.random.Generator], tuple[NDArray[np.int16], tuple[Word, ...]]]
 MakeTask = Callable[..., Task]

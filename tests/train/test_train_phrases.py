@@ -15,6 +15,8 @@ from kws.detector.pipeline import Pipeline, scores
 from kws.recipe import Recipe
 from kws.train.run import train
 
+pytestmark = pytest.mark.train
+
 RATE = 16000
 TONES_HZ = {"hey": 500.0, "marvin": 1200.0, "alexa": 3500.0}
 PHRASES = ("hey marvin", "hey alexa")

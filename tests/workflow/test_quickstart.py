@@ -14,31 +14,27 @@ from kws.audio import write_audio
 from kws.data import manifest
 from kws.detector.model_file import load
 from kws.workflow import summary
+from tests.support.warm import RunKws
 
-pytestmark = pytest.mark.xdist_group("quickstart")
+pytestmark = pytest.mark.train
 
 RECIPE = """
 phrase = "hey marvin"
 seed = 3
 [synthesis]
-positives = 80
-negatives = 160
+positives = 40
+negatives = 80
 [model.wren]
 first_channels = 8
 channels = 16
 [train]
-steps = 40
-batch_clips = 32
-dev_clips = 32
+steps = 12
+batch_clips = 16
+dev_clips = 16
 trials = 2
 [quantize]
 calibration_clips = 16
 """
-
-
-def kws(*arguments: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "kws", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, timeout=300)
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +42,8 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]
     """The directory of one small run, and what it printed as JSON."""
     folder = tmp_path_factory.mktemp("quickstart")
     (folder / "small.toml").write_text(RECIPE)
-    result = kws("quickstart", "hey marvin", "--recipe", "small.toml", "--out", "first", "--json", cwd=folder)
+    command = [sys.executable, "-m", "kws", "quickstart", "hey marvin", "--recipe", "small.toml", "--out", "first"]
+    result = subprocess.run([*command, "--json"], capture_output=True, text=True, cwd=folder, timeout=300)
     assert result.returncode == 0, result.stderr
     assert "Training: 100 %" in result.stderr, "people see how far it is"
     return folder, json.loads(result.stdout)
@@ -85,7 +82,7 @@ def test_the_ledger_says_what_was_learned_from(made: tuple[Path, dict[str, Any]]
     assert model.operating_points
 
 
-def test_again_is_quick_and_changes_nothing(made: tuple[Path, dict[str, Any]]) -> None:
+def test_again_is_quick_and_changes_nothing(made: tuple[Path, dict[str, Any]], kws: RunKws) -> None:
     folder, data = made
     path = folder / "first" / "hey_marvin.kws"
     before = (path.read_bytes(), path.stat().st_mtime_ns)
@@ -96,7 +93,7 @@ def test_again_is_quick_and_changes_nothing(made: tuple[Path, dict[str, Any]]) -
     assert json.loads(result.stdout)["evaluations"] == data["evaluations"]
 
 
-def test_the_same_seed_gives_the_same_bytes_elsewhere(made: tuple[Path, dict[str, Any]]) -> None:
+def test_the_same_seed_gives_the_same_bytes_elsewhere(made: tuple[Path, dict[str, Any]], kws: RunKws) -> None:
     folder, _ = made
     result = kws("train", "small.toml", "--out", "second", cwd=folder)
     assert result.returncode == 0, result.stderr
@@ -105,14 +102,14 @@ def test_the_same_seed_gives_the_same_bytes_elsewhere(made: tuple[Path, dict[str
     assert first.read_bytes() == second.read_bytes()
 
 
-def test_another_recipe_in_the_same_place_keeps_the_older_model(made: tuple[Path, dict[str, Any]]) -> None:
+def test_another_recipe_in_the_same_place_keeps_the_older_model(made: tuple[Path, dict[str, Any]], kws: RunKws) -> None:
     folder, _ = made
     out = folder / "kept"
     out.mkdir()
     older = (folder / "first" / "hey_marvin.kws").read_bytes()
     (out / "hey_marvin.kws").write_bytes(older)
     os.symlink(folder / "first" / "synthesis", out / "synthesis")
-    (folder / "other.toml").write_text(RECIPE.replace("steps = 40", "steps = 20"))
+    (folder / "other.toml").write_text(RECIPE.replace("steps = 12", "steps = 6"))
     result = kws("train", "other.toml", "--out", "kept", cwd=folder)
     assert result.returncode == 0, result.stderr
     assert (out / "hey_marvin.1.kws").read_bytes() == older
@@ -120,7 +117,9 @@ def test_another_recipe_in_the_same_place_keeps_the_older_model(made: tuple[Path
     assert "hey_marvin.1.kws" in result.stderr, "the user is told where the older model went"
 
 
-def test_changed_recordings_are_trained_on_and_unchanged_ones_are_not(made: tuple[Path, dict[str, Any]]) -> None:
+def test_changed_recordings_are_trained_on_and_unchanged_ones_are_not(
+    made: tuple[Path, dict[str, Any]], kws: RunKws
+) -> None:
     folder, _ = made
     mine, out = folder / "mine", folder / "with_data"
     mine.mkdir()
@@ -149,7 +148,7 @@ def test_changed_recordings_are_trained_on_and_unchanged_ones_are_not(made: tupl
     assert (out / "hey_marvin.1.kws").exists()
 
 
-def test_real_recordings_are_evaluated_where_they_are_given(made: tuple[Path, dict[str, Any]]) -> None:
+def test_real_recordings_are_evaluated_where_they_are_given(made: tuple[Path, dict[str, Any]], kws: RunKws) -> None:
     folder, _ = made
     options = ("--recipe", "small.toml", "--out", "first", "--real", "first/synthesis")
     result = kws("quickstart", "hey marvin", *options, cwd=folder)
@@ -162,7 +161,7 @@ def test_real_recordings_are_evaluated_where_they_are_given(made: tuple[Path, di
     assert "nowhere/manifest.csv" in missing.stderr
 
 
-def test_evaluate_prints_the_curve_and_draws_it(made: tuple[Path, dict[str, Any]]) -> None:
+def test_evaluate_prints_the_curve_and_draws_it(made: tuple[Path, dict[str, Any]], kws: RunKws) -> None:
     folder, _ = made
     model, clips = Path("first") / "hey_marvin.kws", Path("first") / "synthesis"
     result = kws("evaluate", model, "--manifest", clips, "--split", "dev", "--plot", "det.png", "--json", cwd=folder)
@@ -175,7 +174,7 @@ def test_evaluate_prints_the_curve_and_draws_it(made: tuple[Path, dict[str, Any]
     assert "FA/h" in text.stdout
 
 
-def test_synth_alone_and_the_voices(made: tuple[Path, dict[str, Any]]) -> None:
+def test_synth_alone_and_the_voices(made: tuple[Path, dict[str, Any]], kws: RunKws) -> None:
     folder, _ = made
     voices = kws("synth", "--list-voices", cwd=folder)
     assert voices.returncode == 0

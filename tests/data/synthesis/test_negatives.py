@@ -64,6 +64,7 @@ def test_homophones_and_texts_that_hold_the_phrase_are_heard() -> None:
 PHRASES = st.lists(st.sampled_from(sentences.words("en")), min_size=1, max_size=3).map(" ".join)
 
 
+@pytest.mark.slow
 @settings(max_examples=8, deadline=None)
 @given(PHRASES)
 @example("computer")

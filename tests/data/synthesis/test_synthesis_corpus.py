@@ -24,6 +24,8 @@ from kws.data.synthesis.voices.find import find_voices
 from kws.data.synthesis.voices.timing import frame_energies
 from kws.errors import KwsError
 
+pytestmark = pytest.mark.slow
+
 SMALL = SynthesisConfig(
     backends=("espeak",), positives=40, negatives=80, near_phrases=30, dev_share=0.2, test_share=0.2
 )

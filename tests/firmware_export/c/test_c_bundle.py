@@ -19,6 +19,8 @@ from kws.frontend.config import FrontendConfig
 from kws.graph.interpret import Interpreter
 from kws.graph.ir import Conv2D, QuantGraph
 
+pytestmark = pytest.mark.slow
+
 MakeGraph = Callable[[int, int], QuantGraph]
 SANITIZE = "-g -O1 -fsanitize=address,undefined -fno-sanitize-recover=all"
 

@@ -15,6 +15,8 @@ from firmware_export.c.engine import compile_program, sources
 from kws.detector import pipeline
 from kws.detector.model_file import KwsModel
 
+pytestmark = pytest.mark.slow
+
 SANITIZE = ("-g", "-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
 FLAGS = ("-std=c99", "-Wall", "-Wextra", "-Werror", *SANITIZE)
 

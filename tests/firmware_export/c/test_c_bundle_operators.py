@@ -15,6 +15,8 @@ from kws.detector.model_file import KwsModel
 from kws.frontend.config import FrontendConfig
 from kws.graph.ir import Add, AveragePool2D, DepthwiseConv2D, MaxPool2D, Pad, QuantGraph
 
+pytestmark = pytest.mark.slow
+
 SANITIZE = "-g -O1 -fsanitize=address,undefined -fno-sanitize-recover=all"
 
 

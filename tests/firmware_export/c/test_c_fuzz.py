@@ -18,6 +18,8 @@ from kws.detector.model_file import KwsModel
 from kws.frontend.config import FrontendConfig
 from kws.graph.ir import QuantGraph
 
+pytestmark = pytest.mark.slow
+
 FUZZ = Path(__file__).parents[2] / "fuzz"
 SANITIZE = ("-g", "-O1", "-std=c99", "-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-D_DEFAULT_SOURCE")
 SECONDS = int(os.environ.get("KWS_FUZZ_SECONDS", "0"))

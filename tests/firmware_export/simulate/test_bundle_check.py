@@ -14,6 +14,8 @@ from firmware_export.simulate.targets import TARGETS
 from kws.detector.model_file import KwsModel
 from kws.graph.cost import cost
 
+pytestmark = pytest.mark.emulator
+
 
 @pytest.fixture
 def written(model: KwsModel, tmp_path: Path) -> Path:

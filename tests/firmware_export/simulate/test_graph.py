@@ -18,6 +18,8 @@ from kws.errors import KwsError
 from kws.graph.arithmetic import requantize
 from kws.graph.ir import QuantGraph
 
+pytestmark = pytest.mark.emulator
+
 MakeGraph = Callable[[int, int], QuantGraph]
 GRAPHS = int(os.environ.get("KWS_RANDOM_GRAPHS", "25"))  # `make random-graphs` draws more
 QUICK = settings(max_examples=GRAPHS, deadline=None, suppress_health_check=list(HealthCheck))

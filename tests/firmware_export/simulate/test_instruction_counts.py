@@ -5,6 +5,8 @@ from types import ModuleType
 
 import pytest
 
+pytestmark = pytest.mark.emulator
+
 BARS = {
     "pointwise 64 -> 64, one position": 1.4,
     "dense 1640 -> 12": 1.3,

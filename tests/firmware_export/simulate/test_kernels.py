@@ -16,6 +16,8 @@ from kws.frontend import FrontendConfig, compute, tables
 from kws.graph.interpret import Interpreter
 from kws.graph.ir import Conv2D, DepthwiseConv2D, Quant, QuantGraph, Reshape, Tensor, WeightBits
 
+pytestmark = pytest.mark.emulator
+
 Shape = tuple[int, int, int]
 TARGETS = ("cortex-m4", "cortex-m0plus", "rv32imc")
 Q = Quant(0.5, -9)

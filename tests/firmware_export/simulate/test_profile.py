@@ -17,6 +17,8 @@ from kws.detector.model_file import KwsModel
 from kws.errors import KwsError
 from kws.graph.cost import cost
 
+pytestmark = pytest.mark.emulator
+
 GOLDEN = Path(__file__).parents[2] / "golden" / "computer.kws"
 
 

@@ -73,13 +73,18 @@ def heard(graph: QuantGraph, seconds: float) -> NDArray[np.int8]:
     return quantize_features(frames, graph.tensor(graph.input).quant)
 
 
+@pytest.mark.slow
 def test_ten_minutes_of_audio_are_equal_in_every_step(deepkws_like: Maker) -> None:
-    """60,000 steps of 10 ms from samples through the frontend and 41 x 40 -> 3 x 128 -> 3."""
-    graph = deepkws_like(np.random.default_rng(1))
+    """60,000 steps of 10 ms from samples through the frontend and 11 x 40 -> 3 x 128 -> 3.
+
+    As many values are requantized as with DeepKWS's 41 frames (the next test has them), in a third of the time.
+    """
+    graph = deepkws_like(np.random.default_rng(1), frames=11)
     engines = [found for found in verify.candidates(graph) if not found.name.startswith(("ONNX", "tflite-runtime"))]
     agree_everywhere(graph, heard(graph, 600), 60_000, engines)
 
 
+@pytest.mark.slow
 def test_noise_over_the_whole_range_of_the_input_is_equal_in_every_step(deepkws_like: Maker) -> None:
     graph = deepkws_like(np.random.default_rng(1))
     agree_everywhere(graph, noise(3000), 3000, verify.candidates(graph))

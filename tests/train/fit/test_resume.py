@@ -21,6 +21,8 @@ from kws.train.fit.stopping import StopRequest
 from kws.train.fit.update import Updater
 from kws.train.run import build_model
 
+pytestmark = pytest.mark.train
+
 MakeTask = Callable[..., Task]
 
 

@@ -234,6 +234,7 @@ def small(layers: int, width: int) -> ModelConfig:
     return ModelConfig("deepkws", DeepKwsConfig(layers=layers, width=width, past_frames=12, future_frames=4))
 
 
+@pytest.mark.train
 def test_a_whole_training_with_pieces_phones_and_a_teacher(
     recipe: Recipe, clips_manifest: Path, recordings: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
