@@ -107,6 +107,6 @@ def train(
     from kws.workflow.train import train_recipe
 
     bits: Literal[8, 4] | None = None if weight_bits is None else 4 if weight_bits == "4" else 8
-    path = train_recipe(Overrides(phrases, data, seed, weight_bits=bits).load(recipe), out)
+    trained = train_recipe(Overrides(phrases, data, seed, weight_bits=bits).load(recipe), out)
     if os.environ.get("RANK", "0") == "0":  # torchrun starts several of this, and one tells
-        click.echo(path)
+        click.echo(trained.path)
