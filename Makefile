@@ -23,7 +23,7 @@ help:
 	@echo "make bench                     the side-by-side benchmarks"
 
 demo: $(VENV)/.demo
-	$(BIN)/kws quickstart "$(PHRASE)" $(ARGS)
+	$(BIN)/kws quickstart "$(PHRASE)" $(if $(wildcard ../shared/corpus/manifest.csv),--real ../shared/corpus) $(ARGS)
 
 test: $(VENV)/.dev .venv-tflite/.done
 	$(BIN)/python -m pytest -n 2 --dist loadgroup $(TEST)

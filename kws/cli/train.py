@@ -13,7 +13,13 @@ from kws.cli.options import DATA, FILE, JSON, LANGUAGE, PHRASES, PROCESSES, SEED
 @click.command()
 @click.argument("phrase", required=False)
 @click.option("--out", type=FILE, help="Directory for everything that is made.  [default: out/PHRASE]")
-@click.option("--real", type=FILE, help="Directory with a manifest.csv of real recordings to evaluate on.")
+@click.option(
+    "--real",
+    type=FILE,
+    envvar="KWS_REAL_RECORDINGS",
+    show_envvar=True,
+    help="Directory with a manifest.csv of real recordings to evaluate on.",
+)
 @click.option(
     "--recipe", type=FILE, help="TOML recipe to use instead of the defaults; PHRASE, if given, replaces its own."
 )

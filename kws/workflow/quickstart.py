@@ -27,7 +27,8 @@ PHRASE = "computer"
 class Options:
     """What the command line gives: the phrase and, where not the default, where to and what from.
 
-    ``data`` are manifests in place of those of the recipe's ``[[data]]``.
+    ``data`` are manifests in place of those of the recipe's ``[[data]]``; ``real`` is a directory with a manifest.csv
+    of recordings that the finished detector is evaluated on as well.
     """
 
     phrase: str | None = None
@@ -76,8 +77,7 @@ def _recipe(options: Options) -> Recipe:
 
 def _real_manifest(directory: Path | None) -> Path | None:
     if directory is None:
-        default = Path("../shared/corpus/manifest.csv")
-        return default if default.exists() else None
+        return None
     manifest = directory / "manifest.csv"
     if not manifest.exists():
         raise KwsError(f"{manifest}: no such manifest; give --real a directory that holds a manifest.csv")

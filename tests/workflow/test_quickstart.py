@@ -36,15 +36,19 @@ calibration_clips = 16
 """
 
 
-def kws(*arguments: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
+def kws(*arguments: str | Path, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "kws", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, timeout=300)
+    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, timeout=300, env=os.environ | environment)
 
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
-    """The directory of one small run, and what it printed as JSON."""
-    folder = tmp_path_factory.mktemp("quickstart")
+    """The directory of one small run, and what it printed as JSON. What lies beside it must not be looked at."""
+    folder = tmp_path_factory.mktemp("quickstart") / "here"
+    beside = folder.parent / "shared" / "corpus"
+    for one in (folder, beside):
+        one.mkdir(parents=True)
+    (beside / "manifest.csv").write_text("no manifest at all\n")
     (folder / "small.toml").write_text(RECIPE)
     result = kws("quickstart", "hey marvin", "--recipe", "small.toml", "--out", "first", "--json", cwd=folder)
     assert result.returncode == 0, result.stderr
@@ -60,6 +64,7 @@ def test_everything_that_was_promised_is_there(made: tuple[Path, dict[str, Any]]
     assert not [name for name in names if name.startswith(".")], "nothing half-written stays"
     assert data == json.loads((out / "summary.json").read_text())
     assert data["info"]["labels"] == ["filler", "hey_marvin"]
+    assert set(data["evaluations"]) == {"held-out voices"}
     status = {engine["name"]: engine["status"] for engine in data["export"]["verify"]["engines"]}
     assert {status[name] for name in ("c", "TFLite Micro", "LiteRT reference", "C bundle")} == {"equal"}
 
@@ -157,9 +162,9 @@ def test_real_recordings_are_evaluated_where_they_are_given(made: tuple[Path, di
     assert "real recordings, dev" in result.stdout
     assert "real recordings, test" in result.stdout
     assert "kws listen" in result.stdout
-    missing = kws("quickstart", "hey marvin", *options[:-1], "nowhere", cwd=folder)
+    missing = kws("quickstart", "hey marvin", *options[:-2], cwd=folder, KWS_REAL_RECORDINGS="nowhere")
     assert missing.returncode == 2
-    assert "nowhere/manifest.csv" in missing.stderr
+    assert "nowhere/manifest.csv" in missing.stderr, "the environment names them as well"
 
 
 def test_evaluate_prints_the_curve_and_draws_it(made: tuple[Path, dict[str, Any]]) -> None:
