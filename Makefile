@@ -28,7 +28,7 @@ help:
 	@echo "make bench                     the side-by-side benchmarks"
 
 demo: $(VENV)/.demo
-	$(BIN)/kws quickstart "$(PHRASE)" $(ARGS)
+	$(BIN)/kws quickstart "$(PHRASE)" $(if $(wildcard ../shared/corpus/manifest.csv),--real ../shared/corpus) $(ARGS)
 
 # Where there are no builds of them (see below), the variable is empty and the tests of these runtimes are left out.
 test quick: export KWS_TFLITE_RUNTIME = $(shell ls "$(CURDIR)/.venv-tflite/bin/python" 2>/dev/null)

@@ -135,3 +135,10 @@ def test_a_module_that_came_is_seen(tmp_path: Path) -> None:
         (tmp_path / package / "__init__.py").write_text('"""A package."""\n')
     (tmp_path / "kws" / "new.py").write_text('"""What is new.\n\nMore."""\n')
     assert architecture().tree(tmp_path).splitlines()[1].split(None, 1) == ["new", "What is new."]
+
+
+@pytest.mark.parametrize("path", MODULES, ids=module_name)
+def test_a_module_names_no_place_outside_of_the_product(path: Path) -> None:
+    """Recordings, environments and the like that lie beside a checkout are named by options and by who runs it."""
+    texts = (node.value for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Constant))
+    assert not [text for text in texts if isinstance(text, str) and re.match(r"\.\./|.*\bshared/corpus", text)]

@@ -44,7 +44,8 @@ def shards(
     from kws.data.examples.batches import DrawnBatches
     from kws.data.shards.write import write_shards
     from kws.recipe.overrides import Overrides
-    from kws.train.clips import pool_of, read_domains, read_transcripts
+    from kws.train.clips import pool_of
+    from kws.train.recipe_data import read_data
     from kws.train.run import TRAIN
 
     loaded = Overrides(phrases, data).load(recipe)
@@ -53,7 +54,7 @@ def shards(
             f"{recipe}: shards hold neither phones nor pieces; set phones.pieces, near_pieces and weight to 0 for them"
         )
     paths = [path / "manifest.csv" if path.is_dir() else path for path in manifests]
-    pool = pool_of(loaded, read_domains(loaded, paths), read_transcripts(loaded, paths), "train")
+    pool = pool_of(loaded, read_data(loaded, paths), "train")
     drawn = DrawnBatches(pool, loaded.frontend, loaded.examples, loaded.augment, (loaded.seed, TRAIN))
     click.echo(write_shards(drawn, loaded.wake_phrases, out, examples, count, processes))
 
@@ -84,10 +85,11 @@ def augment(
     """
     from kws.data.examples.preview import Drawing, preview
     from kws.recipe.overrides import Overrides
-    from kws.train.clips import pool_of, read_domains, read_transcripts
+    from kws.train.clips import pool_of
+    from kws.train.recipe_data import read_data
 
     loaded = Overrides(phrases, data).load(recipe)
     paths = [path / "manifest.csv" if path.is_dir() else path for path in manifests]
-    pool = pool_of(loaded, read_domains(loaded, paths), read_transcripts(loaded, paths), split)
+    pool = pool_of(loaded, read_data(loaded, paths), split)
     chosen = loaded.seed if seed is None else seed
     click.echo(preview(Drawing(pool, loaded.frontend, loaded.examples, loaded.augment, chosen), directory, count))

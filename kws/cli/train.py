@@ -13,7 +13,13 @@ from kws.cli.options import DATA, FILE, JSON, LANGUAGE, PHRASES, PROCESSES, SEED
 @click.command()
 @click.argument("phrase", required=False)
 @click.option("--out", type=FILE, help="Directory for everything that is made.  [default: out/PHRASE]")
-@click.option("--real", type=FILE, help="Directory with a manifest.csv of real recordings to evaluate on.")
+@click.option(
+    "--real",
+    type=FILE,
+    envvar="KWS_REAL_RECORDINGS",
+    show_envvar=True,
+    help="Directory with a manifest.csv of real recordings to evaluate on.",
+)
 @click.option(
     "--recipe", type=FILE, help="TOML recipe to use instead of the defaults; PHRASE, if given, replaces its own."
 )
@@ -107,6 +113,6 @@ def train(
     from kws.workflow.train import train_recipe
 
     bits: Literal[8, 4] | None = None if weight_bits is None else 4 if weight_bits == "4" else 8
-    path = train_recipe(Overrides(phrases, data, seed, weight_bits=bits).load(recipe), out)
+    trained = train_recipe(Overrides(phrases, data, seed, weight_bits=bits).load(recipe), out)
     if os.environ.get("RANK", "0") == "0":  # torchrun starts several of this, and one tells
-        click.echo(path)
+        click.echo(trained.path)

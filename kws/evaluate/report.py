@@ -37,12 +37,13 @@ ENOUGH_POSITIVES = 10
 """From this many words on, thresholds are chosen on one corpus alone."""
 
 
-def evaluate(model: KwsModel, manifest: Path, options: Options | None = None) -> Evaluation:
+def evaluate(model: KwsModel, manifest: Path | Corpus, options: Options | None = None) -> Evaluation:
     """Run ``model`` over the streams of each split, through the decision that ships; every phrase by itself.
 
     Args:
         model: the detector; its phrases say which labels are positive.
-        manifest: path of a manifest.csv; ``utterances.csv`` beside it, if any, explains false accepts.
+        manifest: path of a manifest.csv, or what was read of it; ``utterances.csv`` beside it, if any, explains false
+            accepts.
         options: conditions, threshold and phrases; by default split test, clean, with the model's own thresholds.
 
     Raises:
@@ -56,7 +57,7 @@ def evaluate(model: KwsModel, manifest: Path, options: Options | None = None) ->
     phrases = _chosen(model, options.phrases)
     own = dict(zip(model.detector.phrases, model.thresholds, strict=True))
     levels = {phrase: own[phrase] if threshold is None else round(threshold * SCORE_ONE) for phrase in phrases}
-    corpus = corpora.read(manifest)
+    corpus = corpora.read(manifest) if isinstance(manifest, Path) else manifest
     results = []
     for condition in conditions.whole():
         traces = _traces(model, corpus, condition, phrases, conditions.engine)
@@ -65,7 +66,7 @@ def evaluate(model: KwsModel, manifest: Path, options: Options | None = None) ->
         ]
     return Evaluation(
         phrases,
-        str(manifest),
+        str(corpus.manifest),
         conditions.engine,
         tuple(levels.values()),
         conditions.noise_snr_db,

@@ -59,6 +59,20 @@ class Ranks:
         """Return when every process has come here."""
         self.add(torch.zeros(1, device=self.device))
 
+    @contextmanager
+    def first_before_others(self) -> Iterator[None]:
+        """Run the block in process 0, then in the others, which find the files that it has made.
+
+        >>> with Ranks().first_before_others():
+        ...     print("made")
+        made
+        """
+        if not self.first:
+            self.wait()
+        yield
+        if self.first:
+            self.wait()
+
     def bar(self, description: str, total: float) -> AbstractContextManager[progress.Advance]:
         """Return ``progress.bar``, which only process 0 shows."""
         return progress.bar(description, total) if self.first else nullcontext(_nothing)

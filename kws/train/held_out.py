@@ -23,6 +23,7 @@ from kws.recipe.train import TrainConfig
 from kws.streams.layout import Layout, build, layout_for
 from kws.streams.plan import Plan, both_ways, kind_of, noise_of
 from kws.system.progress import bar
+from kws.train.recipe_data import Domain
 
 SPLIT = "dev"
 NOISE_SNR_DB = 10.0
@@ -42,15 +43,6 @@ class HeldOutStream:
     features: Tensor
     layouts: Mapping[int, Layout]
     group: str
-
-
-@dataclass(frozen=True)
-class Domain:
-    """Clips of one origin, such as synthetic voices or a user's recordings (``recorded``); each weighs the same."""
-
-    name: str
-    clips: tuple[Clip, ...]
-    recorded: bool = False
 
 
 def held_out_streams(

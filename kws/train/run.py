@@ -3,8 +3,8 @@
 import json
 import math
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import asdict, replace
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +17,6 @@ from kws.data import manifest
 from kws.data.dataset import Batch, BatchDataset, Dataset, ShardDataset
 from kws.data.examples.clip_file import shared
 from kws.data.examples.pool import ClipPool
-from kws.data.transcripts import Transcripts
 from kws.detector.model_file import KwsModel, Source
 from kws.errors import KwsError
 from kws.frontend import FrontendConfig
@@ -29,14 +28,15 @@ from kws.models.registry import build
 from kws.recipe import Recipe
 from kws.recipe.train import TeacherConfig, TrainConfig
 from kws.system.files import replace_file
-from kws.train.clips import identity, ledger, pool_of, read_domains, read_transcripts, shard_ledger
+from kws.train.clips import identity, ledger, pool_of, shard_ledger
 from kws.train.distributed import Ranks, choose_device
 from kws.train.fit.loop import Fit, Task, Trainer
 from kws.train.fit.memory import keep_freed_memory
-from kws.train.held_out import Domain, held_out_streams
+from kws.train.held_out import held_out_streams
 from kws.train.labels import Labeller
 from kws.train.lessons import PhoneLesson, find_tap
 from kws.train.phones.align import PhoneLabels, spoken_phones
+from kws.train.recipe_data import Domain, RecipeData
 from kws.train.selection import HeldOut, whole_steps
 
 TRAIN, HELD_OUT = range(2)
@@ -46,38 +46,44 @@ BATCH_CLIPS = 32
 COMPARED_CLIPS = 32
 
 
+@dataclass(frozen=True, eq=False)
+class Material:
+    """What is learned from: clips, pieces of recorded speech among them, and the phones of recordings."""
+
+    data: RecipeData
+    phones: PhoneLabels
+
+    def identity(self, recipe: Recipe) -> str:
+        """Return a hash of a recipe and of this; see ``clips.identity``."""
+        return identity(recipe, self.data, self.phones.name)
+
+
 def train(
-    recipe: Recipe, manifests: Sequence[Path], directory: Path, resume: bool = True, ranks: Ranks | None = None
+    recipe: Recipe, data: RecipeData, directory: Path, resume: bool = True, ranks: Ranks | None = None
 ) -> KwsModel:
     """Train, choose by held-out streams, calibrate, lower; return the detector.
 
-    The clips are those of ``manifests`` and of the recipe's own ``data``. Splits train and dev are used, test never.
+    The clips are those of ``data`` (``read_data``). Splits train and dev are used, test never.
     ``directory`` gets a checkpoint, from which the same recipe on the same clips is taken up again when ``resume``,
     logs for TensorBoard, and ``training.json``: how the run went. The thresholds are those of the held-out streams;
     measured operating points replace them (``kws.evaluate``). With ``ranks``, every process returns the detector, and
     the first alone writes.
 
     Raises:
-        KwsError: a manifest, a clip or the directory is not as it must be, or training diverged.
+        KwsError: a clip or the directory is not as it must be, or training diverged.
     """
     ranks = ranks or Ranks(device=choose_device(recipe.train.device))
     keep_freed_memory()
     if recipe.train.threads:  # from the first on: aligning recordings trains, too
         torch.set_num_threads(recipe.train.threads)
     model, teacher = build_models(recipe)
-    domains = read_domains(recipe, manifests)
     make_directory(directory)
-    said = read_transcripts(recipe, manifests)
-    spoken = spoken_phones(recipe, domains, said, directory, ranks)
-    if spoken.pieces is not None:
-        domains.append(Domain("pieces", tuple(manifest.read(spoken.pieces))))
-    clips = [clip for domain in domains for clip in domain.clips]
-    name = identity(recipe, clips, said, spoken.name)
-    labeller = make_labeller(recipe, model)
-    held_out = make_held_out(recipe, domains, said, labeller) if ranks.first else None
-    with _examples(recipe, domains, said, directory, ranks, spoken) as (examples, sources):
+    material = _with_phones(recipe, data, directory, ranks)
+    name, labeller = material.identity(recipe), make_labeller(recipe, model)
+    held_out = make_held_out(recipe, material.data, labeller) if ranks.first else None
+    with _examples(recipe, material, directory, ranks) as (examples, sources):
         task = Task(
-            phones=PhoneLesson.of(spoken.symbols, recipe.phones, recipe.frontend, recipe.seed),
+            phones=PhoneLesson.of(material.phones.symbols, recipe.phones, recipe.frontend, recipe.seed),
             examples=examples,
             labeller=labeller,
             held_out=held_out,
@@ -90,7 +96,7 @@ def train(
         )
         if teacher is not None:
             own = teacher_recipe(recipe)
-            task = _teach(teacher, own.train, task, identity(own, clips, said, spoken.name), resume, ranks)
+            task = _teach(teacher, own.train, task, material.identity(own), resume, ranks)
         fit = Trainer(model, recipe.train, task, resume, ranks).fit()
         model = model.cpu().eval()
         batches = ranks.share(draw(examples, recipe.quantize.calibration_clips) if ranks.first else [])
@@ -105,6 +111,14 @@ def train(
         licences=sources,
         recipe=to_data(recipe),
     )
+
+
+def _with_phones(recipe: Recipe, data: RecipeData, directory: Path, ranks: Ranks) -> Material:
+    """Return the data with the phones of its recordings and the pieces of them, where the recipe asks for these."""
+    phones = spoken_phones(recipe, data, directory, ranks)
+    if phones.pieces is not None:
+        data = data.with_domain(Domain("pieces", tuple(manifest.read(phones.pieces))))
+    return Material(data, phones)
 
 
 def _teach(teacher: Sequential, config: TrainConfig, task: Task, name: str, resume: bool, ranks: Ranks) -> Task:
@@ -157,12 +171,14 @@ def make_labeller(recipe: Recipe, model: Sequential) -> Labeller:
     return Labeller(outputs, recipe.label_unit, recipe.train, recipe.frontend, model.stride, model.latency)
 
 
-def make_held_out(recipe: Recipe, domains: Sequence[Domain], said: Transcripts, labeller: Labeller) -> HeldOut:
+def make_held_out(recipe: Recipe, data: RecipeData, labeller: Labeller) -> HeldOut:
     """Return what the model's states are judged on: the dev split of every domain."""
     config = recipe.train
     return HeldOut(
-        streams=held_out_streams(domains, recipe.wake_phrases, said, recipe.frontend, config, recipe.seed),
-        batches=draw(_drawn(recipe, pool_of(recipe, domains, said, "dev"), HELD_OUT), config.dev_clips),
+        streams=held_out_streams(
+            data.domains, recipe.wake_phrases, data.transcripts, recipe.frontend, config, recipe.seed
+        ),
+        batches=draw(_drawn(recipe, pool_of(recipe, data, "dev"), HELD_OUT), config.dev_clips),
         labeller=labeller,
         detector=recipe.detector_config(),
         frontend=recipe.frontend,
@@ -209,25 +225,20 @@ def make_directory(path: Path) -> None:
 
 @contextmanager
 def _examples(
-    recipe: Recipe,
-    domains: Sequence[Domain],
-    said: Transcripts,
-    directory: Path,
-    ranks: Ranks,
-    spoken: PhoneLabels,
+    recipe: Recipe, material: Material, directory: Path, ranks: Ranks
 ) -> Iterator[tuple[BatchDataset, tuple[Source, ...]]]:
     """Give the examples to train on, drawn from the clips or read from the recipe's shards, and their sources."""
     if recipe.train.shards:
         yield _from_shards(recipe)
         return
     pool = replace(
-        pool_of(recipe, domains, said, "train"), phones=spoken.by_path, phone_hop=recipe.frontend.hop_samples
+        pool_of(recipe, material.data, "train"),
+        phones=material.phones.by_path,
+        phone_hop=recipe.frontend.hop_samples,
     )
-    if not ranks.first:
-        ranks.wait()  # the first decodes, and the others find what it has made
-    with shared(pool, directory) as common:
-        if ranks.first:
-            ranks.wait()
+    with ExitStack() as sounds:
+        with ranks.first_before_others():  # the first decodes, and the others find what it has made
+            common = sounds.enter_context(shared(pool, directory))
         yield (
             _drawn(recipe, common, TRAIN),
             ledger([item.clip for group in (*pool.groups(), pool.rooms) for item in group]),

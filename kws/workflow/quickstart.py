@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from firmware_export.write import export
-from kws.data import corpus
+from kws.data.corpus import Corpus
 from kws.detector import model_file
 from kws.detector.model_file import load
 from kws.errors import KwsError
@@ -16,7 +16,7 @@ from kws.recipe.overrides import Overrides
 from kws.streams.conditions import Conditions
 from kws.system import files
 from kws.workflow.summary import Summary
-from kws.workflow.train import spoken_manifests, train_recipe
+from kws.workflow.train import Trained, synthetic_manifests, train_recipe
 
 VERIFY_SECONDS = 60.0
 PHRASE = "computer"
@@ -27,7 +27,8 @@ PHRASE = "computer"
 class Options:
     """What the command line gives: the phrase and, where not the default, where to and what from.
 
-    ``data`` are manifests in place of those of the recipe's ``[[data]]``.
+    ``data`` are manifests in place of those of the recipe's ``[[data]]``; ``real`` is a directory with a manifest.csv
+    of recordings that the finished detector is evaluated on as well.
     """
 
     phrase: str | None = None
@@ -44,10 +45,10 @@ def run(options: Options) -> Summary:
     recipe = _recipe(options)
     out = options.out or Path("out") / recipe.name
     real = _real_manifest(options.real)
-    model_path = train_recipe(recipe, out)
-    model = load(model_path)
+    trained = train_recipe(recipe, out)
+    model_path, model = trained.path, load(trained.path)
     exported = export(model, model_path.stem, "all", out, VERIFY_SECONDS)
-    results = [(name, evaluate(model, manifest)) for name, manifest in _held_out(recipe, out)]
+    results = [(name, evaluate(model, one)) for name, one in _held_out(recipe, out, trained)]
     if real is not None:
         results.append(("real recordings", evaluate(model, real, scoring.Options(Conditions(("dev", "test"))))))
     summary = Summary(model_path, model_file.summary(model), tuple(results), exported)
@@ -56,13 +57,14 @@ def run(options: Options) -> Summary:
     return summary
 
 
-def _held_out(recipe: Recipe, out: Path) -> list[tuple[str, Path]]:
+def _held_out(recipe: Recipe, out: Path, trained: Trained) -> list[tuple[str, Corpus]]:
     """Return what the finished detector is measured on: voices it has not heard, else the recordings' test split."""
     if recipe.synthesis.positives and recipe.synthesis.test_share > 0.0:
-        return [("held-out voices", path) for path in spoken_manifests(recipe, out)]
-    manifests = {entry.manifest: corpus.read(Path(entry.manifest)) for entry in recipe.data}
-    tested = [one.manifest for one in manifests.values() if any(clip.split == "test" for clip in one.clips)]
-    return [(manifest.absolute().parent.name, manifest) for manifest in tested]
+        return [("held-out voices", trained.corpus(path)) for path in synthetic_manifests(recipe, out)]
+    manifests = dict.fromkeys(Path(entry.manifest) for entry in recipe.data)
+    corpora = [trained.corpus(manifest) for manifest in manifests]
+    tested = [one for one in corpora if any(clip.split == "test" for clip in one.clips)]
+    return [(one.folder.name, one) for one in tested]
 
 
 def _recipe(options: Options) -> Recipe:
@@ -75,8 +77,7 @@ def _recipe(options: Options) -> Recipe:
 
 def _real_manifest(directory: Path | None) -> Path | None:
     if directory is None:
-        default = Path("../shared/corpus/manifest.csv")
-        return default if default.exists() else None
+        return None
     manifest = directory / "manifest.csv"
     if not manifest.exists():
         raise KwsError(f"{manifest}: no such manifest; give --real a directory that holds a manifest.csv")

@@ -2,7 +2,9 @@
 
 import glob
 import sys
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cache, partial
 from pathlib import Path
 
 from kws.config import to_data
@@ -11,15 +13,29 @@ from kws.data.corpus import Corpus
 from kws.data.synthesis.corpus import synthesize
 from kws.detector.model_file import load, save
 from kws.evaluate.report import operating_points
-from kws.recipe import DataConfig, Recipe
+from kws.recipe import Recipe
 from kws.system import files
-from kws.train.clips import digest, read_clips, read_transcripts, taken, without_places
+from kws.train.clips import digest, without_places
 from kws.train.distributed import Ranks, joined
+from kws.train.recipe_data import RecipeData, read_recordings, read_synthetic
 from kws.train.run import train
 
 
-def train_recipe(recipe: Recipe, out: Path | None) -> Path:
-    """Synthesize, train, quantize and set operating points; return the path of the `.kws` file.
+@dataclass(frozen=True)
+class Trained:
+    """A finished model's file, and what was read of the recipe's manifests to make it: nothing where it was there."""
+
+    path: Path
+    data: RecipeData
+
+    def corpus(self, manifest: Path) -> Corpus:
+        """Return what a manifest holds, which is read where it was not read before."""
+        known = (one for one in self.data.whole if one.manifest == manifest)
+        return next(known, None) or corpus.read(manifest)
+
+
+def train_recipe(recipe: Recipe, out: Path | None) -> Trained:
+    """Synthesize, train, quantize and set operating points.
 
     A directory that holds a finished model of the same recipe and the same clips is used as it is; an older model of
     another recipe, or of clips that have changed since, keeps its bytes under a numbered name. Started by torchrun, all
@@ -29,44 +45,40 @@ def train_recipe(recipe: Recipe, out: Path | None) -> Path:
         return _train_recipe(recipe, out, ranks)
 
 
-def _train_recipe(recipe: Recipe, out: Path | None, ranks: Ranks) -> Path:
+def _train_recipe(recipe: Recipe, out: Path | None, ranks: Ranks) -> Trained:
     out = out or Path("out") / recipe.name
     model_path = out / f"{recipe.model_name}.kws"
-    if ranks.share(_is_finished(recipe, model_path) if ranks.first else None):
-        return model_path
-    heard = _heard(recipe)  # a mistake in the user's own data is better told now than after speaking
-    spoken = spoken_manifests(recipe, out)
-    if ranks.first and spoken:
-        synthesize(recipe.synthesis, recipe.wake_phrases, synthesis_directory(out), recipe.seed)
-    ranks.wait()
-    model = train(recipe, spoken, out / "training", ranks=ranks)
+    recordings = cache(partial(read_recordings, recipe))
+    if ranks.share(_is_finished(recipe, model_path, recordings) if ranks.first else None):
+        return Trained(model_path, recordings() if recordings.cache_info().currsize else RecipeData())
+    # read now: a mistake in the user's own data is better told before anything is spoken
+    learned_from = digest(recipe, recordings())
+    synthetic = synthetic_manifests(recipe, out)
+    with ranks.first_before_others():
+        if ranks.first and synthetic:
+            synthesize(recipe.synthesis, recipe.wake_phrases, synthesis_directory(out), recipe.seed)
+    data = read_synthetic(synthetic) + recordings()
+    model = train(recipe, data, out / "training", ranks=ranks)
     if ranks.first:
-        recorded = [_recorded(recipe, entry) for entry in recipe.data]
-        points, thresholds = operating_points(model, [*map(corpus.read, spoken), *recorded])
+        points, thresholds = operating_points(model, data.corpora)
         keep_older(model_path)
         save(replace(model, operating_points=points, thresholds=thresholds), model_path)
-        files.replace_file(_noted_clips(model_path), f"{heard}\n".encode())
-    return model_path
+        files.replace_file(_noted_clips(model_path), f"{learned_from}\n".encode())
+    return Trained(model_path, data)
 
 
-def _is_finished(recipe: Recipe, model_path: Path) -> bool:
+def _is_finished(recipe: Recipe, model_path: Path, recordings: Callable[[], RecipeData]) -> bool:
     """Whether the model is there, of this recipe and of what it learns from now, and say so."""
     if not model_path.exists() or without_places(load(model_path).recipe) != without_places(to_data(recipe)):
         return False
     noted, shards = _noted_clips(model_path), recipe.train.shards
     # What it was trained on need not be there any more.
     there = all(Path(entry.manifest).exists() for entry in recipe.data) and bool(not shards or glob.glob(shards))
-    changed = there and noted.exists() and noted.read_text(encoding="utf-8").strip() != _heard(recipe)
-    if changed:
+    if there and noted.exists() and noted.read_text(encoding="utf-8").strip() != digest(recipe, recordings()):
         print(f"{model_path} was trained on other clips than the recipe's data has now; training anew", file=sys.stderr)
         return False
     print(f"{model_path} is of this recipe and its clips: not trained again (move it away to)", file=sys.stderr)
     return True
-
-
-def _heard(recipe: Recipe) -> str:
-    """Return a hash of the recordings, transcripts and shards that the recipe names."""
-    return digest(recipe, read_clips(recipe, ()), read_transcripts(recipe, ()))
 
 
 def _noted_clips(model_path: Path) -> Path:
@@ -74,16 +86,10 @@ def _noted_clips(model_path: Path) -> Path:
     return model_path.parent / "training" / f"{model_path.stem}_clips.txt"
 
 
-def _recorded(recipe: Recipe, entry: DataConfig) -> Corpus:
-    """Return what the recipe takes of a manifest: nothing else has a say in thresholds."""
-    read = corpus.read(Path(entry.manifest))
-    return replace(read, clips=taken(recipe, entry, read.clips))
-
-
-def spoken_manifests(recipe: Recipe, out: Path) -> list[Path]:
+def synthetic_manifests(recipe: Recipe, out: Path) -> list[Path]:
     """Return the manifest of what is synthesized for the recipe; none where it is to learn from recordings alone."""
-    wanted = recipe.synthesis.positives or recipe.synthesis.negatives
-    return [synthesis_directory(out) / "manifest.csv"] if wanted else []
+    has_any = recipe.synthesis.positives or recipe.synthesis.negatives
+    return [synthesis_directory(out) / "manifest.csv"] if has_any else []
 
 
 def synthesis_directory(out: Path) -> Path:

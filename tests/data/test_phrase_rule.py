@@ -1,10 +1,13 @@
 """Whether a phrase is said in a text: one rule, and everybody who asks gets the same answer."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from kws.data.corpus import Corpus
 from kws.data.examples.pool import read_pool
 from kws.data.letters import contains, letter_runs, occurrences
 from kws.data.manifest import Clip, Word, slug
@@ -15,7 +18,7 @@ from kws.recipe import Recipe
 from kws.streams.conditions import Condition
 from kws.streams.plan import plans
 from kws.train.clips import pool_of
-from kws.train.held_out import Domain
+from kws.train.recipe_data import Domain, RecipeData
 
 SAID = [
     ("the computer's fan", "computer"),
@@ -78,7 +81,8 @@ def test_everybody_gives_the_same_answer(text: str, phrase: str, said: bool) -> 
     used = {item.clip.path for item in read_pool([*others(phrase), one], phrase, "train").speech}
     assert ("a.wav" in used) is not said
     domain = Domain("d", (*others(phrase), clip("neg_speech")))
-    used = {item.clip.path for item in pool_of(Recipe(phrase), [domain], transcripts, "train").speech}
+    data = RecipeData((domain,), (Corpus(Path("manifest.csv"), domain.clips, transcripts),))
+    used = {item.clip.path for item in pool_of(Recipe(phrase), data, "train").speech}
     assert ("a.wav" in used) is not said
 
 

@@ -14,7 +14,8 @@ from kws.recipe import DataConfig, Recipe
 from kws.streams.conditions import Condition
 from kws.streams.layout import build
 from kws.streams.plan import plans
-from kws.train.clips import pool_of, read_domains, read_transcripts
+from kws.train.clips import pool_of
+from kws.train.recipe_data import read_data
 
 SECOND = np.zeros(17600, np.int16)
 
@@ -84,7 +85,7 @@ def test_without_a_length_the_sound_decides(tmp_path: Path, fields: dict[str, st
     with pytest.raises(KwsError, match=sentence):
         build(plans([clip], Condition("test"), "computer")[0])
     with pytest.raises(KwsError, match=r"a\.wav: .* is 740.*milliseconds"):
-        read_domains(Recipe("computer", data=(DataConfig(str(path)),)), ())
+        read_data(Recipe("computer", data=(DataConfig(str(path)),)))
 
 
 def test_a_length_in_milliseconds_is_seen_at_the_sound(tmp_path: Path) -> None:
@@ -105,9 +106,10 @@ def test_utterances_behind_the_end_are_refused(tmp_path: Path) -> None:
     behind = r"an utterance is at 400 to 1100, but its clip is 1\.1 s long \(are they milliseconds"
     with pytest.raises(KwsError, match=rf"utterances\.csv, line 3: {behind}"):
         corpus.read(path)
+    write(tmp_path, duration="", label="neg_speech")  # then the sound's own length tells
     recipe = Recipe("computer", data=(DataConfig(str(path)),))
-    domains, transcripts = read_domains(recipe, ()), read_transcripts(recipe, ())
+    data = read_data(recipe)
     with pytest.raises(KwsError, match=rf"utterances\.csv, .*a\.wav: {behind}"):
-        pool_of(recipe, domains, transcripts, "test")
+        pool_of(recipe, data, "test")
     with pytest.raises(KwsError, match=behind):
-        build(plans(domains[0].clips, Condition("test"), "computer")[0], transcripts)
+        build(plans(data.clips, Condition("test"), "computer")[0], data.transcripts)

@@ -20,7 +20,7 @@ from kws.models.configs import DeepKwsConfig
 from kws.models.figures import figures
 from kws.recipe import DetectorSettings, Recipe, load_recipe
 from kws.recipe.overrides import Overrides
-from kws.train.clips import read_domains
+from kws.train.recipe_data import read_data
 from kws.train.run import build_model, train
 from kws.workflow.train import train_recipe
 
@@ -100,7 +100,7 @@ def short(recipe: Recipe) -> Recipe:
 def test_it_trains_for_a_few_steps(recipe_path: Path, material: Material, tmp_path: Path) -> None:
     spoken, recorded = material
     recipe = short(Overrides(manifests=tuple(recorded)).load(recipe_path))
-    model = train(recipe, spoken, tmp_path / "run")
+    model = train(recipe, read_data(recipe, spoken), tmp_path / "run")
     assert model.detector == recipe.detector_config()
     assert (model.graph.outputs, model.recipe) == (len(recipe.labels()), to_data(recipe))
     wanted = figures(recipe.model, recipe.frontend.bands, len(recipe.labels()), recipe.frontend.hop_ms)
@@ -118,9 +118,9 @@ def test_the_wake_word_recipe_learns_from_pieces_and_from_no_recording_of_the_ph
     recorded = transcribed(tmp_path / "recorded", ["computer", "alexa", "neg_word", "noise"], "recorded")
     recipe = short(Overrides(manifests=(recorded,)).load(recipe_named("wake_word")))
     assert recipe.phones.is_used
-    domains = read_domains(recipe, [spoken])
-    assert {clip.label for clip in domains[1].clips} == {"neg_speech", "noise"}
-    model = train(recipe, [spoken], tmp_path / "run")
+    data = read_data(recipe, [spoken])
+    assert {clip.label for clip in data.domains[1].clips} == {"neg_speech", "noise"}
+    model = train(recipe, data, tmp_path / "run")
     used = {source.name: source.clips for source in model.licences}
     pieces = list((tmp_path / "run").glob("pieces_*/manifest.csv"))
     said = [clip for path in pieces for clip in manifest.read(path)]
@@ -128,9 +128,9 @@ def test_the_wake_word_recipe_learns_from_pieces_and_from_no_recording_of_the_ph
     assert used["recorded"] == 3 + 4, "noise, sentences; the one that says the phrase is left out"
     assert used["pieces of recorded"] == len(said)
     whole = dataclasses.replace(recipe, data=tuple(dataclasses.replace(entry, positives=True) for entry in recipe.data))
-    assert {clip.label for clip in read_domains(whole, [spoken])[1].clips} == {"computer", "neg_speech", "noise"}
+    assert {clip.label for clip in read_data(whole, [spoken]).domains[1].clips} == {"computer", "neg_speech", "noise"}
     others = tuple(dataclasses.replace(entry, other_words=True) for entry in recipe.data)
-    found = {clip.label for clip in read_domains(dataclasses.replace(recipe, data=others), [spoken])[1].clips}
+    found = {clip.label for clip in read_data(dataclasses.replace(recipe, data=others), [spoken]).domains[1].clips}
     assert found == {"alexa", "neg_word", "neg_speech", "noise"}
 
 
@@ -163,7 +163,7 @@ trials = 1
 calibration_clips = 8
 '''
     recipe = load_recipe(write(tmp_path, text))
-    model = train(recipe, [manifest_path], tmp_path / "run")
+    model = train(recipe, read_data(recipe, [manifest_path]), tmp_path / "run")
     assert (model.detector.phrases, model.detector.labels, model.detector.keywords) == (phrases, labels, keywords)
     assert model.graph.outputs == len(labels)
     assert len(model.thresholds) == 3
@@ -196,7 +196,7 @@ calibration_clips = 8
 [[data]]
 manifest = "manifest.csv"
 """
-    model_path = train_recipe(load_recipe(write(tmp_path, text)), tmp_path / "out")
+    model_path = train_recipe(load_recipe(write(tmp_path, text)), tmp_path / "out").path
     assert sorted(path.name for path in model_path.parent.iterdir()) == ["training", "yes+no.kws"], "nothing spoken"
     model = model_file.load(model_path)
     assert model.detector.labels == ("filler", "yes", "no")
@@ -316,4 +316,4 @@ def test_repeated_words_get_labels_of_their_own() -> None:
 def test_a_corpus_that_is_not_there_is_asked_for() -> None:
     recipe = load_recipe(Path(__file__).parents[2] / "recipes" / "wake_word.toml")
     with pytest.raises(KwsError, match=r"corpus/manifest\.csv: is not there; name the folder .* by --data DIR"):
-        read_domains(recipe, [])
+        read_data(recipe)

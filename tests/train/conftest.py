@@ -18,9 +18,9 @@ from kws.frontend import FrontendConfig
 from kws.models.configs import DeepKwsConfig, ModelConfig
 from kws.recipe import DetectorSettings, QuantizeConfig, Recipe
 from kws.recipe.train import TrainConfig
-from kws.train.clips import read_clips, read_domains
 from kws.train.fit.loop import Task
 from kws.train.labels import Labeller
+from kws.train.recipe_data import read_data
 from kws.train.run import TRAIN, _drawn, build_model, make_held_out, make_labeller
 from kws.train.selection import HeldOut
 
@@ -112,14 +112,14 @@ def make_task(clips_manifest: Path, tiny: Recipe) -> MakeTask:
 
     @functools.cache
     def judge(recipe: Recipe, labeller: Labeller) -> HeldOut:
-        return make_held_out(recipe, read_domains(recipe, [clips_manifest]), {}, labeller)
+        return make_held_out(recipe, read_data(recipe, [clips_manifest]), labeller)
 
     @functools.cache
     def label(recipe: Recipe) -> Labeller:
         return make_labeller(recipe, build_model(recipe))
 
     def make(directory: Path, recipe: Recipe = tiny) -> Task:
-        pool = read_pool(read_clips(recipe, [clips_manifest]), recipe.phrase, "train")
+        pool = read_pool(read_data(recipe, [clips_manifest]).clips, recipe.phrase, "train")
         labeller = label(recipe)
         return Task(
             examples=_drawn(recipe, pool, TRAIN),

@@ -25,9 +25,9 @@ from kws.frontend import FrontendConfig
 from kws.models.layers import BatchNorm, Dense, FeatureNorm, Relu, Sequential, TimeConv
 from kws.recipe import DetectorSettings, Recipe
 from kws.recipe.train import TrainConfig
-from kws.train.clips import read_domains
 from kws.train.distributed import Ranks, joined
 from kws.train.fit.loop import Task, Trainer
+from kws.train.recipe_data import read_data
 from kws.train.run import TRAIN, _drawn, make_held_out, make_labeller
 
 RECIPE = Recipe(
@@ -64,11 +64,11 @@ def run(
     manifest: Path, directory: Path, ranks: Ranks, kill_at: int | None = None, shards: str | None = None
 ) -> list[float]:
     """Train and return the losses of the steps that this process took."""
-    domains = read_domains(RECIPE, [manifest])
-    pool = read_pool([clip for domain in domains for clip in domain.clips], RECIPE.phrase, "train")
+    data = read_data(RECIPE, [manifest])
+    pool = read_pool(data.clips, RECIPE.phrase, "train")
     model = make_model()
     labeller = make_labeller(RECIPE, model)
-    held_out = make_held_out(RECIPE, domains, {}, labeller) if ranks.first else None
+    held_out = make_held_out(RECIPE, data, labeller) if ranks.first else None
     examples = _drawn(RECIPE, pool, TRAIN) if shards is None else ShardDataset([shards], (0,))
     task = Task(examples, labeller, held_out, "0123", directory / "checkpoint.pt")
     trainer = Trainer(model, RECIPE.train, task, ranks=ranks)

@@ -20,11 +20,11 @@ from kws.models.layers import BatchNorm, Dense, DepthwiseConv2d, FeatureNorm, Re
 from kws.models.registry import BUILDERS, build
 from kws.recipe import Recipe
 from kws.recipe.train import TrainConfig
-from kws.train.clips import read_clips
 from kws.train.distributed import Ranks
 from kws.train.fit.loop import Fit, Task, Trainer
 from kws.train.fit.update import Updater
 from kws.train.lessons import PhoneLesson, Phones, distillation_terms, find_tap, phone_terms, run_to
+from kws.train.recipe_data import read_data
 from kws.train.run import TRAIN, make_labeller
 
 MakeTask = Callable[..., Task]
@@ -138,7 +138,7 @@ def make_updater(task: Task, config: TrainConfig, norm: bool = True, lesson: Pho
 @pytest.fixture(scope="module")
 def task(make_task: MakeTask, tiny: Recipe, tmp_path_factory: pytest.TempPathFactory, clips_manifest: Path) -> Task:
     """The tiny task with random phones for its speech, as an alignment would give them."""
-    pool = read_pool(read_clips(tiny, [clips_manifest]), tiny.phrase, "train")
+    pool = read_pool(read_data(tiny, [clips_manifest]).clips, tiny.phrase, "train")
     rng = np.random.default_rng(1)
     phones = {item.clip.path: rng.integers(0, 5, 100).astype(np.int8) for item in pool.speech}
     drawn = Dataset(

@@ -23,7 +23,8 @@ from kws.streams.noise import active_power, with_built_in_noise
 from kws.streams.sweep import NEVER, best, det_curve
 from kws.train import selection
 from kws.train.fit.loop import Task
-from kws.train.held_out import Domain, HeldOutStream, held_out_streams
+from kws.train.held_out import HeldOutStream, held_out_streams
+from kws.train.recipe_data import Domain
 from kws.train.run import build_model
 from kws.train.selection import GroupRates, judge, streamed, sweep
 

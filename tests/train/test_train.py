@@ -27,10 +27,11 @@ from kws.graph.check import check
 from kws.models.configs import ModelConfig
 from kws.recipe import DataConfig, Recipe
 from kws.recipe.train import TrainConfig
-from kws.train.clips import identity, ledger, pool_of, read_clips, read_domains
+from kws.train.clips import identity, ledger, pool_of
 from kws.train.fit.logs import Logs, Meter
 from kws.train.fit.loop import Task, Trainer
 from kws.train.fit.update import schedule
+from kws.train.recipe_data import Domain, RecipeData, read_data
 from kws.train.run import build_model, draw, train
 from kws.train.selection import HeldOut, Trial
 
@@ -47,7 +48,7 @@ def trained(
 ) -> tuple[KwsModel, Path, Recipe]:
     recipe = dataclasses.replace(tiny, train=dataclasses.replace(tiny.train, tensorboard=True))
     directory = tmp_path_factory.mktemp("run") / "training"
-    return train(recipe, [clips_manifest], directory), directory, recipe
+    return train(recipe, read_data(recipe, [clips_manifest]), directory), directory, recipe
 
 
 def best_scores(model: KwsModel, say: Say) -> dict[str, float]:
@@ -81,7 +82,7 @@ def test_a_tiny_task_is_learned_and_comes_out_as_a_detector(trained: tuple[KwsMo
 def test_max_pooling_learns_it_too(unit: str, tiny: Recipe, clips_manifest: Path, tmp_path: Path, say: Say) -> None:
     config = dataclasses.replace(tiny.train, loss="max_pool", steps=80, trials=1, average_decay=0.9)
     recipe = dataclasses.replace(tiny, label_unit=unit, train=config)  # type: ignore[arg-type]
-    scores = best_scores(train(recipe, [clips_manifest], tmp_path), say)
+    scores = best_scores(train(recipe, read_data(recipe, [clips_manifest]), tmp_path), say)
     assert scores["hey_marvin"] > max(scores["neg_phrase"], scores["neg_speech"])
 
 
@@ -104,7 +105,7 @@ def test_a_finished_run_is_taken_up_and_gives_the_same_model(
     trained: tuple[KwsModel, Path, Recipe], clips_manifest: Path, tmp_path: Path
 ) -> None:
     model, directory, recipe = trained
-    again = train(recipe, [clips_manifest], directory)
+    again = train(recipe, read_data(recipe, [clips_manifest]), directory)
     save(model, tmp_path / "one.kws")
     save(again, tmp_path / "two.kws")
     assert (tmp_path / "one.kws").read_bytes() == (tmp_path / "two.kws").read_bytes()
@@ -198,30 +199,30 @@ def test_schedule_warms_up_and_ends_at_nothing() -> None:
 
 
 def test_shards_are_trained_from(tiny: Recipe, clips_manifest: Path, tmp_path: Path) -> None:
-    pool = read_pool(read_clips(tiny, [clips_manifest]), tiny.phrase, "train")
+    pool = read_pool(read_data(tiny, [clips_manifest]).clips, tiny.phrase, "train")
     drawn = DrawnBatches(pool, tiny.frontend, tiny.examples, tiny.augment, (0, 0))
     shards.write_shards(drawn, tiny.wake_phrases, tmp_path / "shards", 48, 2, processes=1)
     config = dataclasses.replace(tiny.train, steps=4, trials=1, shards=str(tmp_path / "shards" / "*.tar"))
     recipe = dataclasses.replace(tiny, train=config)
-    model = train(recipe, [clips_manifest], tmp_path / "run")
+    model = train(recipe, read_data(recipe, [clips_manifest]), tmp_path / "run")
     assert [source.name for source in model.licences] == ["voice hey_marvin", "voice neg_phrase", "voice neg_speech"]
     other = dataclasses.replace(recipe, frontend=FrontendConfig(bands=20))
     with pytest.raises(KwsError, match="written for another frontend than the recipe's"):
-        train(other, [clips_manifest], tmp_path / "other")
+        train(other, read_data(other, [clips_manifest]), tmp_path / "other")
 
 
 def test_a_run_that_cannot_be_written_is_refused(tiny: Recipe, clips_manifest: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(KwsError, match="cannot be made a folder"):
-        train(tiny, [clips_manifest], tmp_path / "file")
+        train(tiny, read_data(tiny, [clips_manifest]), tmp_path / "file")
 
 
 def test_recipe_data_adds_clips_by_label(tiny: Recipe, clips_manifest: Path) -> None:
     recipe = dataclasses.replace(tiny, data=(DataConfig(str(clips_manifest), ("neg_speech",)),))
-    assert {clip.label for clip in read_clips(recipe, [])} == {"neg_speech"}
+    assert {clip.label for clip in read_data(recipe, []).clips} == {"neg_speech"}
     wrong = dataclasses.replace(tiny, data=(DataConfig(str(clips_manifest), ("speech",)),))
     with pytest.raises(KwsError, match="no clip with label 'speech'"):
-        read_clips(wrong, [])
+        read_data(wrong)
 
 
 def test_what_the_recipes_data_names_is_recorded_and_what_was_synthesized_is_not(
@@ -230,20 +231,21 @@ def test_what_the_recipes_data_names_is_recorded_and_what_was_synthesized_is_not
     """Each clip of the manifest is a recording where the recipe's data names it, none where it was handed over."""
     recipe = dataclasses.replace(tiny, data=(DataConfig(str(clips_manifest)),))
     for named, manifests, is_recorded in ((recipe, [], True), (tiny, [clips_manifest], False)):
-        pool = pool_of(named, read_domains(named, manifests), {}, "train")
+        pool = pool_of(named, read_data(named, manifests), "train")
         assert pool.positives
         assert {item.recorded for group in pool.groups() for item in group} == {is_recorded}
 
 
 def test_speech_that_says_the_phrase_by_its_transcript_is_no_negative(tiny: Recipe, clips_manifest: Path) -> None:
-    domains = read_domains(tiny, [clips_manifest])
-    plain = pool_of(tiny, domains, {}, "train")
+    data = read_data(tiny, [clips_manifest])
+    plain = pool_of(tiny, data, "train")
     said = {
         plain.speech[0].clip.path: (Utterance(0.0, 0.3, "GOOD MORNING"), Utterance(0.3, 0.5, "OH, HEY MARVIN!")),
         plain.speech[1].clip.path: (Utterance(0.0, 0.5, "HEY MARTIN"),),
         plain.positives[0].clip.path: (Utterance(0.0, 0.5, "HEY MARVIN"),),
     }
-    pool = pool_of(tiny, domains, said, "train")
+    told = dataclasses.replace(data, corpora=(dataclasses.replace(data.corpora[0], transcripts=said),))
+    pool = pool_of(tiny, told, "train")
     assert [item.clip for item in pool.speech] == [item.clip for item in plain.speech[1:]]
     assert [item.clip for item in pool.positives] == [item.clip for item in plain.positives]
 
@@ -259,27 +261,30 @@ def test_a_length_that_the_manifest_leaves_empty_is_the_file_s(
     (tmp_path / "manifest.csv").write_text("\n".join([text[0], *bare]) + "\n")
     full = dataclasses.replace(tiny, data=(DataConfig(str(clips_manifest)),))
     empty = dataclasses.replace(tiny, data=(DataConfig(str(tmp_path / "manifest.csv")),))
-    for one, other in zip(read_clips(full, []), read_clips(empty, []), strict=True):
+    for one, other in zip(read_data(full, []).clips, read_data(empty, []).clips, strict=True):
         assert other.duration_s == pytest.approx(one.duration_s, abs=1e-3) != 0.0
 
 
 def test_a_run_goes_on_after_what_changes_no_weight_and_not_after_what_does(
     tiny: Recipe, clips_manifest: Path, tmp_path: Path
 ) -> None:
-    clips = read_clips(tiny, [clips_manifest])
-    name = identity(tiny, clips, {})
+    data = read_data(tiny, [clips_manifest])
+    clips = data.clips
+    name = identity(tiny, data)
     for change in ({"workers": 2}, {"checkpoint_every_s": 9.0}, {"tensorboard": False}):
         train_config = TrainConfig(**{**vars(tiny.train), **change})
-        assert identity(dataclasses.replace(tiny, train=train_config), clips, {}) == name
+        assert identity(dataclasses.replace(tiny, train=train_config), data) == name
     here, there = (
         dataclasses.replace(tiny, data=(DataConfig(str(path)),)) for path in (clips_manifest, tmp_path / "x.csv")
     )
-    assert identity(here, clips, {}) == identity(there, clips, {}) != name
+    assert identity(here, data) == identity(there, data) != name
     longer = dataclasses.replace(tiny, train=dataclasses.replace(tiny.train, steps=151))
-    moved = [dataclasses.replace(clips[0], kw_start_s=0.1, kw_end_s=0.2), *clips[1:]]
+    moved = (dataclasses.replace(clips[0], kw_start_s=0.1, kw_end_s=0.2), *clips[1:])
+    fewer, other = (RecipeData((Domain("corpus", some),)) for some in (clips[1:], moved))
     said = {clips[0].path: (Utterance(0.0, 1.0, "hey marvin"),)}
-    others = [identity(longer, clips, {}), identity(tiny, moved, {}), identity(tiny, clips[1:], {})]
-    assert len({name, *others, identity(tiny, clips, said)}) == 5
+    told = dataclasses.replace(data, corpora=(dataclasses.replace(data.corpora[0], transcripts=said),))
+    others = [identity(longer, data), identity(tiny, other), identity(tiny, fewer), identity(tiny, told)]
+    assert len({name, *others}) == 5
 
 
 def test_a_run_from_shards_goes_on_with_the_same_shards_wherever_they_lie(tiny: Recipe, tmp_path: Path) -> None:
@@ -288,10 +293,10 @@ def test_a_run_from_shards_goes_on_with_the_same_shards_wherever_they_lie(tiny: 
         (tmp_path / folder / "shard_000000.tar").touch()
         (tmp_path / folder / "shards.json").write_text(json.dumps({"format": 1, "examples": examples}))
         config = dataclasses.replace(tiny.train, shards=str(tmp_path / folder / "*.tar"))
-        return identity(dataclasses.replace(tiny, train=config), [], {})
+        return identity(dataclasses.replace(tiny, train=config), RecipeData())
 
     assert found("here", 5) == found("there", 5) != found("there", 6)
-    assert found("here", 5) != identity(tiny, [], {})
+    assert found("here", 5) != identity(tiny, RecipeData())
 
 
 def test_a_frame_step_beyond_the_outputs_of_an_example_is_refused(

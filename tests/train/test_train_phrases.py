@@ -13,6 +13,7 @@ from kws.data import manifest
 from kws.data.manifest import Clip, Word
 from kws.detector.pipeline import Pipeline, scores
 from kws.recipe import Recipe
+from kws.train.recipe_data import read_data
 from kws.train.run import train
 
 pytestmark = pytest.mark.train
@@ -55,7 +56,7 @@ def test_each_phrase_is_told_from_the_other(
 ) -> None:
     quick = dataclasses.replace(tiny.train, steps=100, trials=1)
     recipe = dataclasses.replace(tiny, phrase="", phrases=PHRASES, label_unit=label_unit, train=quick)
-    model = train(recipe, [clips], tmp_path / "run")
+    model = train(recipe, read_data(recipe, [clips]), tmp_path / "run")
     rng, gap = np.random.default_rng(9), np.zeros(RATE, np.int16)
     for index, phrase in enumerate(PHRASES):
         heard = [np.concatenate([gap, spoken(phrase, rng)[0], gap]) for _ in range(6)]

@@ -39,8 +39,12 @@ calibration_clips = 16
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
-    """The directory of one small run, and what it printed as JSON."""
-    folder = tmp_path_factory.mktemp("quickstart")
+    """The directory of one small run, and what it printed as JSON. What lies beside it must not be looked at."""
+    folder = tmp_path_factory.mktemp("quickstart") / "here"
+    beside = folder.parent / "shared" / "corpus"
+    for one in (folder, beside):
+        one.mkdir(parents=True)
+    (beside / "manifest.csv").write_text("no manifest at all\n")
     (folder / "small.toml").write_text(RECIPE)
     command = [sys.executable, "-m", "kws", "quickstart", "hey marvin", "--recipe", "small.toml", "--out", "first"]
     result = subprocess.run([*command, "--json"], capture_output=True, text=True, cwd=folder, timeout=300)
@@ -57,6 +61,7 @@ def test_everything_that_was_promised_is_there(made: tuple[Path, dict[str, Any]]
     assert not [name for name in names if name.startswith(".")], "nothing half-written stays"
     assert data == json.loads((out / "summary.json").read_text())
     assert data["info"]["labels"] == ["filler", "hey_marvin"]
+    assert set(data["evaluations"]) == {"held-out voices"}
     status = {engine["name"]: engine["status"] for engine in data["export"]["verify"]["engines"]}
     assert {status[name] for name in ("c", "TFLite Micro", "LiteRT reference", "C bundle")} == {"equal"}
 
@@ -148,7 +153,9 @@ def test_changed_recordings_are_trained_on_and_unchanged_ones_are_not(
     assert (out / "hey_marvin.1.kws").exists()
 
 
-def test_real_recordings_are_evaluated_where_they_are_given(made: tuple[Path, dict[str, Any]], kws: RunKws) -> None:
+def test_real_recordings_are_evaluated_where_they_are_given(
+    made: tuple[Path, dict[str, Any]], kws: RunKws, monkeypatch: pytest.MonkeyPatch
+) -> None:
     folder, _ = made
     options = ("--recipe", "small.toml", "--out", "first", "--real", "first/synthesis")
     result = kws("quickstart", "hey marvin", *options, cwd=folder)
@@ -156,9 +163,10 @@ def test_real_recordings_are_evaluated_where_they_are_given(made: tuple[Path, di
     assert "real recordings, dev" in result.stdout
     assert "real recordings, test" in result.stdout
     assert "kws listen" in result.stdout
-    missing = kws("quickstart", "hey marvin", *options[:-1], "nowhere", cwd=folder)
+    monkeypatch.setenv("KWS_REAL_RECORDINGS", "nowhere")
+    missing = kws("quickstart", "hey marvin", *options[:-2], cwd=folder)
     assert missing.returncode == 2
-    assert "nowhere/manifest.csv" in missing.stderr
+    assert "nowhere/manifest.csv" in missing.stderr, "the environment names them as well"
 
 
 def test_evaluate_prints_the_curve_and_draws_it(made: tuple[Path, dict[str, Any]], kws: RunKws) -> None:

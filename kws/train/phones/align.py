@@ -36,8 +36,8 @@ from kws.system.files import replace_file
 from kws.system.processes import processors
 from kws.system.progress import bar
 from kws.train.distributed import Ranks
-from kws.train.held_out import Domain
 from kws.train.phones.recognizer import EFFORT, Labelled, align_speech
+from kws.train.recipe_data import RecipeData
 
 VERSION = 4
 """Raised when the same recipe and recordings would give other phones or pieces."""
@@ -65,9 +65,7 @@ class PhoneLabels:
 NO_PHONES = PhoneLabels((), {}, None)
 
 
-def spoken_phones(
-    recipe: Recipe, domains: Sequence[Domain], said: Transcripts, directory: Path, ranks: Ranks
-) -> PhoneLabels:
+def spoken_phones(recipe: Recipe, data: RecipeData, directory: Path, ranks: Ranks) -> PhoneLabels:
     """Return the phones of the recipe's transcribed recordings where it wants them; the first process finds them.
 
     Raises:
@@ -75,11 +73,8 @@ def spoken_phones(
     """
     if not recipe.phones.is_used:
         return NO_PHONES
-    clips = [clip for domain in domains for clip in domain.clips]
-    if ranks.first:
-        prepare(recipe, clips, said, directory)
-    ranks.share(None)  # the others wait for its files
-    return prepare(recipe, clips, said, directory)
+    with ranks.first_before_others():
+        return prepare(recipe, data.clips, data.transcripts, directory)
 
 
 def prepare(recipe: Recipe, clips: Sequence[Clip], said: Transcripts, directory: Path) -> PhoneLabels:

@@ -23,9 +23,9 @@ from kws.frontend import compute
 from kws.models.configs import DeepKwsConfig, ModelConfig
 from kws.recipe import Recipe
 from kws.recipe.train import TeacherConfig
-from kws.train.clips import read_clips, read_transcripts
 from kws.train.phones import align as phones
 from kws.train.phones.recognizer import Effort
+from kws.train.recipe_data import read_data
 from kws.train.run import build_models, teacher_recipe, train
 
 TEXTS = (
@@ -88,15 +88,16 @@ Heard = tuple[list[Clip], Transcripts]
 
 @pytest.fixture
 def heard(recipe: Recipe, recordings: Path) -> Heard:
-    return read_clips(recipe, [recordings]), read_transcripts(recipe, [recordings])
+    data = read_data(recipe, [recordings])
+    return list(data.clips), data.transcripts
 
 
 @pytest.fixture(scope="module")
 def found(
     small_effort: None, recipe: Recipe, recordings: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> phones.PhoneLabels:
-    clips, said = read_clips(recipe, [recordings]), read_transcripts(recipe, [recordings])
-    return phones.prepare(recipe, clips, said, tmp_path_factory.mktemp("found"))
+    data = read_data(recipe, [recordings])
+    return phones.prepare(recipe, data.clips, data.transcripts, tmp_path_factory.mktemp("found"))
 
 
 def test_every_frame_of_every_transcript_gets_a_phone(found: phones.PhoneLabels, heard: Heard, recipe: Recipe) -> None:
@@ -241,14 +242,14 @@ def test_a_whole_training_with_pieces_phones_and_a_teacher(
     """Relative folders, as they are typed; run again, it ends where it ended."""
     monkeypatch.chdir(tmp_path)
     taught = dataclasses.replace(recipe, model=small(1, 8), teacher=TeacherConfig(4, 1e-2, small(2, 16)))
-    model = train(taught, [clips_manifest, recordings], Path("run"))
+    model = train(taught, read_data(taught, [clips_manifest, recordings]), Path("run"))
     names = {source.name for source in model.licences}
     assert any(name.startswith("pieces of book of") for name in names)
     assert {"book of f4", "voice hey_marvin"} < names
     assert "book of Alex" not in names, "the phrase is said in it: it gives pieces alone"
     assert len(list(Path("run").glob("teacher_*.pt"))) == len(list(Path("run").glob("checkpoint_*.pt"))) == 1
     kept = {path: path.stat().st_mtime_ns for path in Path("run").glob("phones_*.npz")}
-    again = train(taught, [clips_manifest, recordings], Path("run"))
+    again = train(taught, read_data(taught, [clips_manifest, recordings]), Path("run"))
     assert again.thresholds == model.thresholds
     assert all(path.stat().st_mtime_ns == written for path, written in kept.items())
     assert len(kept) == 1
@@ -271,10 +272,10 @@ def test_models_that_do_not_fit_are_refused_before_anything_is_made(
     late = ModelConfig("deepkws", DeepKwsConfig(layers=2, width=8, past_frames=12, future_frames=6))
     taught = dataclasses.replace(recipe, teacher=TeacherConfig(4, 1e-2, late))
     with pytest.raises(KwsError, match=r"teacher\.model decides at other times than the model"):
-        train(taught, [recordings], tmp_path / "run")
+        train(taught, read_data(taught, [recordings]), tmp_path / "run")
     deep = dataclasses.replace(recipe, phones=dataclasses.replace(CONFIG, layer=5))
     with pytest.raises(KwsError, match=r"phones\.layer is 5, but DeepKws has 2 ReLUs"):
-        train(deep, [recordings], tmp_path / "run")
+        train(deep, read_data(deep, [recordings]), tmp_path / "run")
     assert not (tmp_path / "run").exists()
     assert build_models(recipe)[1] is None
 
@@ -305,8 +306,8 @@ def test_transcripts_are_found_whatever_way_the_manifest_is_named(
     (tmp_path / "recipes").mkdir()
     monkeypatch.chdir(tmp_path / "recipes")
     way = Path("..", "..", *_from_common(recordings, tmp_path.parent))
-    said = read_transcripts(recipe, [way])
-    assert {clip.path for clip in read_clips(recipe, [way])} == set(said)
+    data = read_data(recipe, [way])
+    assert {clip.path for clip in data.clips} == set(data.transcripts)
 
 
 def _from_common(path: Path, folder: Path) -> Sequence[str]:
