@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from kws.config import to_data
-from kws.data import corpus
+from kws.data import copies, corpus
 from kws.data.corpus import Corpus
 from kws.data.synthesis.corpus import synthesize
 from kws.detector.model_file import load, save
@@ -34,6 +34,8 @@ def _train_recipe(recipe: Recipe, out: Path | None, ranks: Ranks) -> Path:
     model_path = out / f"{recipe.model_name}.kws"
     if ranks.share(_is_finished(recipe, model_path) if ranks.first else None):
         return model_path
+    if ranks.first:
+        check_data(recipe)
     heard = _heard(recipe)  # a mistake in the user's own data is better told now than after speaking
     spoken = spoken_manifests(recipe, out)
     if ranks.first and spoken:
@@ -42,7 +44,7 @@ def _train_recipe(recipe: Recipe, out: Path | None, ranks: Ranks) -> Path:
     model = train(recipe, spoken, out / "training", ranks=ranks)
     if ranks.first:
         recorded = [_recorded(recipe, entry) for entry in recipe.data]
-        points, thresholds = operating_points(model, [*map(corpus.read, spoken), *recorded])
+        points, thresholds = operating_points(model, [*(corpus.read(path, check=False) for path in spoken), *recorded])
         keep_older(model_path)
         save(replace(model, operating_points=points, thresholds=thresholds), model_path)
         files.replace_file(_noted_clips(model_path), f"{heard}\n".encode())
@@ -69,6 +71,15 @@ def _heard(recipe: Recipe) -> str:
     return digest(recipe, read_clips(recipe, ()), read_transcripts(recipe, ()))
 
 
+def check_data(recipe: Recipe) -> None:
+    """Refuse data in which a recording is learned from and held out; tell of copies and of voices in several splits.
+
+    Raises:
+        KwsError: that, or a manifest is not as it must be.
+    """
+    copies.check(read_clips(recipe, ()), "the recipe's data")
+
+
 def _noted_clips(model_path: Path) -> Path:
     """Where a run notes what the model was trained on: several of one training may stand beside each other."""
     return model_path.parent / "training" / f"{model_path.stem}_clips.txt"
@@ -76,7 +87,7 @@ def _noted_clips(model_path: Path) -> Path:
 
 def _recorded(recipe: Recipe, entry: DataConfig) -> Corpus:
     """Return what the recipe takes of a manifest: nothing else has a say in thresholds."""
-    read = corpus.read(Path(entry.manifest))
+    read = corpus.read(Path(entry.manifest), check=False)
     return replace(read, clips=taken(recipe, entry, read.clips))
 
 
