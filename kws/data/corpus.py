@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from kws.data import copies, transcripts
 from kws.data import manifest as manifests
-from kws.data import transcripts
 from kws.data.manifest import Clip
 from kws.data.transcripts import Transcripts
 
@@ -24,12 +24,16 @@ class Corpus:
         return self.manifest.absolute().parent
 
 
-def read(manifest: Path, labels: Sequence[str] = ()) -> Corpus:
+def read(manifest: Path, labels: Sequence[str] = (), check: bool = True) -> Corpus:
     """Read a manifest and ``utterances.csv`` beside it; with ``labels``, only the clips that have one of them.
 
+    With ``check``, recordings that are there twice and voices in several splits are looked for (``copies.check``).
+
     Raises:
-        KwsError: one of the files cannot be read or is not as it must be.
+        KwsError: one of the files cannot be read or is not as it must be, or a recording is in two splits.
     """
     every = manifests.read(manifest)
+    if check:
+        copies.check(every, str(manifest))
     said = transcripts.read(manifest, {clip.path: clip.duration_s for clip in every})
     return Corpus(manifest, tuple(clip for clip in every if not labels or clip.label in labels), said)

@@ -6,6 +6,7 @@ import json
 import math
 import os
 import re
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -71,22 +72,35 @@ def read(path: Path) -> list[Clip]:
     """Read the manifest at ``path``; every clip's ``path`` comes back absolute.
 
     Raises:
-        KwsError: the file, a column, a row or a value is wrong; the sentence names file and line.
+        KwsError: the file, a column, a row or a value is wrong, or a clip stands there twice; the sentence names file
+            and line.
     """
     path = Path(path)
     folder = Path(os.path.abspath(path.parent))
-    return [_clip(row, folder, f"{path}, line {line}") for line, row in csv_table.read(path, REQUIRED, COLUMNS)]
+    clips, lines = list[Clip](), dict[str, int]()
+    for line, row in csv_table.read(path, REQUIRED, COLUMNS):
+        clip = _clip(row, folder, f"{path}, line {line}")
+        if lines.setdefault(clip.path, line) != line:
+            raise KwsError(
+                f"{path}, line {line}: {row['path']!r} stands in line {lines[clip.path]} already; a clip counts once, "
+                "remove one of the rows"
+            )
+        clips.append(clip)
+    return clips
 
 
 def write(clips: Iterable[Clip], path: Path) -> None:
     """Write ``clips`` to the manifest at ``path``, paths relative to it; an old manifest is replaced at once or kept.
 
     Raises:
-        KwsError: a clip lies outside the manifest's folder, a value is not allowed, or the disk is full.
+        KwsError: a clip lies outside the manifest's folder or is given twice, a value is not allowed, or the disk is
+            full.
     """
     path = Path(path)
     folder = Path(os.path.abspath(path.parent))
     rows = [_row(clip, folder, path) for clip in clips]
+    if twice := [name for name, count in Counter(row[0] for row in rows).items() if count > 1]:
+        raise KwsError(f"{path}: the clip {twice[0]} would stand there twice; give each clip once")
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(COLUMNS)

@@ -6,7 +6,7 @@ from functools import cached_property
 from pathlib import Path
 
 from kws.audio import declared_seconds
-from kws.data import corpus, manifest, times
+from kws.data import copies, corpus, manifest, times
 from kws.data.corpus import Corpus
 from kws.data.manifest import Clip
 from kws.data.phrases import positive_labels
@@ -51,6 +51,15 @@ class RecipeData:
             transcripts.update(one.transcripts)
         return transcripts
 
+    def check_copies(self) -> None:
+        """Refuse recordings that are learned from and held out; tell of copies, and of voices in several splits.
+
+        Raises:
+            KwsError: the same recording is in two splits.
+        """
+        several = {(clip.path, clip.split): clip for clip in self.clips}  # two entries may take the same clip
+        copies.check(list(several.values()), "the recipe's data")
+
     def __add__(self, other: "RecipeData") -> "RecipeData":
         """Return both, this one first."""
         return RecipeData(self.domains + other.domains, self.corpora + other.corpora, self.whole + other.whole)
@@ -71,7 +80,7 @@ def read_data(recipe: Recipe, manifests: Sequence[Path] = ()) -> RecipeData:
 
 def read_synthetic(manifests: Sequence[Path]) -> RecipeData:
     """Return all clips of the manifests, which are no recordings."""
-    corpora = tuple(map(corpus.read, manifests))
+    corpora = tuple(corpus.read(path, check=False) for path in manifests)
     return RecipeData(tuple(_domain(one, recorded=False) for one in corpora), corpora, corpora)
 
 
@@ -93,7 +102,7 @@ def _recordings(entry: DataConfig) -> Corpus:
             f"{entry.manifest}: is not there; name the folder of your recordings by --data DIR "
             "(kws corpus makes manifests of downloaded ones), or correct the recipe's [[data]]"
         )
-    return corpus.read(path)
+    return corpus.read(path, check=False)  # all of the recipe's data are checked together
 
 
 def _labelled(recipe: Recipe, entry: DataConfig, whole: Corpus) -> Corpus:

@@ -53,6 +53,8 @@ def _train_recipe(recipe: Recipe, out: Path | None, ranks: Ranks) -> Trained:
         return Trained(model_path, recordings() if recordings.cache_info().currsize else RecipeData())
     # read now: a mistake in the user's own data is better told before anything is spoken
     learned_from = digest(recipe, recordings())
+    if ranks.first:
+        recordings().check_copies()
     synthetic = synthetic_manifests(recipe, out)
     with ranks.first_before_others():
         if ranks.first and synthetic:

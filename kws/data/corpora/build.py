@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from kws.audio import SAMPLE_RATE_HZ, declared_seconds, read_blocks
-from kws.data import manifest
+from kws.data import copies, manifest
 from kws.data.corpora.adapter import Adapter, Found, Options, Skips
 from kws.data.corpora.report import Report
 from kws.data.licences import terms
@@ -61,7 +61,7 @@ def build(
         found = _clear(found, options, skips)
     if not force and any(one.text for one in found):
         _refuse_foreign(path, path.parent / UTTERANCES)
-    clips = _clips(adapter, found, options, check, skips)
+    clips = _in_one_split(_clips(adapter, found, options, check, skips), skips)
     if not clips:
         reason, names = next(iter(skips.by_reason.items()), ("no sound file is there", ["-"]))
         raise KwsError(f"{folder}: no clip can be used, {skips.count} left out; the first, {names[0]}: {reason}")
@@ -153,6 +153,18 @@ def _clips(adapter: Adapter, found: list[Found], options: Options, check: bool, 
                     clips.append(_clip(adapter, one, length, options))
             advance(len(chunk))
     return clips
+
+
+def _in_one_split(clips: list[Clip], skips: Skips) -> list[Clip]:
+    """Leave out speech that is also in test or dev under another name: nobody could learn from it and be measured."""
+    left_out: set[str] = set()
+    for group in copies.copies(clip for clip in clips if clip.label not in copies.NO_SPEECH):
+        kept = min(group, key=lambda clip: ("test", "dev", "train").index(clip.split))
+        for clip in group:
+            if clip.split != kept.split:
+                left_out.add(clip.path)
+                skips.add(clip.path, f"the same recording is in {kept.split}")
+    return [clip for clip in clips if clip.path not in left_out]
 
 
 def _seconds(found: Found, check: bool) -> float | str:

@@ -1,6 +1,5 @@
 """What was found in a corpus, for a person and for a program."""
 
-import itertools
 from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +9,7 @@ from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
+from kws.data.copies import speakers_in_several_splits
 from kws.data.corpora.adapter import Skips
 from kws.data.licences import commercial_use
 from kws.data.manifest import SPLITS, Clip
@@ -36,7 +36,7 @@ class Report:
             "labels": [
                 {"label": label, "split": split, **amount} for (label, split), amount in sorted(self._amounts().items())
             ],
-            "speakers_in_several_splits": self._shared_speakers(),
+            "speakers_in_several_splits": speakers_in_several_splits(self.clips),
             "licences": sorted({clip.licence for clip in self.clips}),
             "commercial_use": self._use().to_data(),
             "left_out": {reason: [self._short(name) for name in names] for reason, names in self._left_out()},
@@ -51,7 +51,7 @@ class Report:
         for reason, names in self._left_out():
             some = ", ".join(map(self._short, names[:SHOWN_NAMES])) + (", .." if len(names) > SHOWN_NAMES else "")
             lines.append(f"left out: {len(names):,} ({reason}): {some}")
-        if shared := self._shared_speakers():
+        if shared := speakers_in_several_splits(self.clips):
             lines.append(f"heard in more than one split: {len(shared):,} speakers, such as {shared[0]}")
         lines += [f"no clip in {split}" for split in SPLITS if all(clip.split != split for clip in self.clips)]
         lines.append(self._use().text())
@@ -98,10 +98,6 @@ class Report:
                 *(f"{sum(one['clips'] for one in part):,}, {sum(one['hours'] for one in part):.2f}" for part in sums),
             )
         return shown
-
-    def _shared_speakers(self) -> list[str]:
-        pairs = sorted({(clip.speaker, clip.split) for clip in self.clips if clip.speaker})
-        return [who for who, splits in itertools.groupby(pairs, key=lambda pair: pair[0]) if len(list(splits)) > 1]
 
     def _left_out(self) -> list[tuple[str, list[str]]]:
         return sorted(self.skips.by_reason.items(), key=lambda item: (-len(item[1]), item[0]))

@@ -1,5 +1,6 @@
 """Trees of the same layout as the corpora, with sounds of a tenth of a second."""
 
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -22,9 +23,11 @@ Read = Callable[..., tuple[Report, dict[str, Clip]]]
 
 
 def write_sound(path: Path, seconds: float = SECONDS, channels: int = 1) -> None:
-    """Write noise at 16 kHz, in the format that the name ends in."""
+    """Write noise at 16 kHz, other for each name, in the format that the name ends in."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    samples = np.random.default_rng(3).uniform(-0.5, 0.5, (round(seconds * 16000), channels))
+    samples = np.random.default_rng(zlib.crc32(str(path).encode())).uniform(
+        -0.5, 0.5, (round(seconds * 16000), channels)
+    )
     soundfile.write(path, samples, 16000)
 
 
