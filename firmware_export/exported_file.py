@@ -1,4 +1,4 @@
-"""A .tflite or .onnx that kws export wrote, read with care: whole and ours before a native runtime sees it."""
+"""Read a .tflite or .onnx of kws export, and refuse a damaged or foreign file before a native runtime sees it."""
 
 import json
 from collections.abc import Mapping
@@ -16,22 +16,22 @@ MODEL_KEY = "kws.model_sha256"
 """Metadata entry: the SHA-256 of the .kws file that a file was made from."""
 
 STATE_KEY = "kws.states"
-"""Metadata entry: JSON list of {"input", "output", "initial"}: the states' tensors and what fills them at first."""
+"""Metadata entry: JSON list of {"input", "output", "initial"}: the states' tensors and their initial value."""
 
 FORM_KEY = "kws.form"
-"""Metadata entry: of a .onnx "integer" or "qdq"; of a .tflite "streaming", "stateless", or "head" where something else
-comes out than the logits."""
+"""Metadata entry: "integer" or "qdq" in a .onnx; "streaming", "stateless" or "head" (the output is not the logits) in
+a .tflite."""
 
 HOP_KEY = "kws.hop_samples"
-"""Metadata entry of a .onnx that takes samples: how many a frame adds."""
+"""Metadata entry of a .onnx that takes samples: how many samples a frame takes (the hop)."""
 
 RESET_SIGNATURE = "reset_state"
-"""A signature of a .tflite that keeps its state itself, without inputs and outputs: to run it starts a new stream."""
+"""A signature, without inputs and outputs, of a .tflite that keeps its own state: running it starts a new stream."""
 
 
 @dataclass(frozen=True, eq=False)
 class ExportedFile:
-    """A file's name for errors, its bytes, which are as they were written, and its metadata."""
+    """A file's name for error messages, its bytes, which are undamaged, and its metadata."""
 
     where: str
     content: bytes
@@ -40,31 +40,31 @@ class ExportedFile:
 
     @property
     def states(self) -> list[dict[str, Any]]:
-        """The states that the caller carries: "input" and "output" name tensors, "initial" fills them at first."""
-        found: list[dict[str, Any]] = json.loads(self.metadata.get(STATE_KEY, "[]"))
-        return found
+        """The states that the caller carries: "input" and "output" name tensors, "initial" is their first value."""
+        entries: list[dict[str, Any]] = json.loads(self.metadata.get(STATE_KEY, "[]"))
+        return entries
 
     @property
     def form(self) -> str:
-        """What ``FORM_KEY`` says."""
+        """The entry ``FORM_KEY``; empty without one."""
         return self.metadata.get(FORM_KEY, "")
 
 
 def read(model: Path | bytes, kind: Kind | None = None) -> ExportedFile:
-    """Read a file, or take its bytes; ``kind`` is what it must be, if one alone will do.
+    """Read a file, or take its bytes; ``kind`` is the kind that it must have, None for either.
 
     Raises:
-        KwsError: it cannot be read, is damaged, no file of kws export, or of another kind.
+        KwsError: it cannot be read, is damaged, was not written by kws export, or is of another kind.
         NotInstalledError: the package that reads its kind is missing.
     """
     where = "the model" if isinstance(model, bytes) else str(model)
     content = _content(model)
     seal.check(content, where)
-    found: Kind = "tflite" if content[4:8] == b"TFL3" else "onnx"
-    if kind not in (None, found):
-        raise KwsError(f"{where}: is a .{found}, where a .{kind} is needed; give the other file")
-    metadata = _tflite_metadata if found == "tflite" else _onnx_metadata
-    return ExportedFile(where, content, found, metadata(content))
+    actual: Kind = "tflite" if content[4:8] == b"TFL3" else "onnx"
+    if kind not in (None, actual):
+        raise KwsError(f"{where}: is a .{actual} file, but a .{kind} file is needed; give that one")
+    metadata = _tflite_metadata if actual == "tflite" else _onnx_metadata
+    return ExportedFile(where, content, actual, metadata(content))
 
 
 def _content(model: Path | bytes) -> bytes:

@@ -1,4 +1,4 @@
-"""The .tflite and .onnx files of a model: what each is for, what must run it, and what a device gives it."""
+"""The .tflite and .onnx files of a model: what each is for, which engines verify it, and the memory that it takes."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from kws.system.packages import NotInstalledError
 
 @dataclass(frozen=True, eq=False)
 class RuntimeFile:
-    """A file that was written, the engines that prove it, the oldest runtime for it, and a word on what it is."""
+    """A file that was written, the engines that verify it, the oldest runtime for it, and a note on what it is for."""
 
     path: Path
     candidates: tuple[verify.Candidate, ...]
@@ -27,20 +27,20 @@ class RuntimeFile:
 
 
 def write_tflite(model: KwsModel, name: str, work: Path) -> list[RuntimeFile]:
-    """Write ``name.tflite``, its state in resource variables, and ``name_stateless.tflite``, whose caller has it."""
-    made = []
+    """Write ``name.tflite``, with its state in resource variables, and ``name_stateless.tflite``, without."""
+    written = []
     for stateless, path in ((False, work / f"{name}.tflite"), (True, work / f"{name}_stateless.tflite")):
         write = partial(tflite.to_bytes, model.graph, model.detector.title, streaming=not stateless)
         arena, note = _arena(write())
         entries = arena.metadata() if arena else {}
         files.replace_file(path, write(metadata={**_about(model), **entries}))
-        # A graph without a state is the same file twice, and has no other name for its engines.
+        # Without a state both files are the same, and the engines keep their plain names.
         stateful = bool(model.graph.states)
         engines = verify.tflite_candidates(partial(Path, path), stateless and stateful)
         if stateful and not stateless:
-            note += f"; LiteRT starts a new stream by the signature {exported_file.RESET_SIGNATURE}"
-        made.append(RuntimeFile(path, engines, tflite.oldest_runtime(model.graph), note, arena))
-    return made
+            note += f"; to start a new stream in LiteRT, run the signature {exported_file.RESET_SIGNATURE}"
+        written.append(RuntimeFile(path, engines, tflite.oldest_runtime(model.graph), note, arena))
+    return written
 
 
 def write_onnx(model: KwsModel, name: str, work: Path) -> list[RuntimeFile]:
@@ -49,14 +49,14 @@ def write_onnx(model: KwsModel, name: str, work: Path) -> list[RuntimeFile]:
     exact, fused, audio = (work / f"{name}{suffix}.onnx" for suffix in ("", "_qdq", "_audio"))
     write(path=exact)
     write(path=fused, form="qdq")
-    made = [
+    written = [
         _onnx_file(exact, "", "the graph's numbers, on int8 features"),
-        _onnx_file(fused, ", QDQ", "for accelerators, rounded otherwise"),
+        _onnx_file(fused, ", QDQ", "for accelerators, which round differently"),
     ]
     if model.frontend.kind == "lfbe":
         write(path=audio, frontend=model.frontend)
-        made.append(_onnx_file(audio, ", audio", "the graph's numbers, on int16 samples"))
-    return made
+        written.append(_onnx_file(audio, ", audio", "the graph's numbers, on int16 samples"))
+    return written
 
 
 def _onnx_file(path: Path, engine_suffix: str, note: str) -> RuntimeFile:
@@ -68,14 +68,14 @@ WRITERS: dict[str, Callable[[KwsModel, str, Path], list[RuntimeFile]]] = {"tflit
 
 
 def _about(model: KwsModel) -> dict[str, str]:
-    """Whoever finds the file later can tell which model it is."""
+    """Return metadata that says which model a file was made from."""
     return {"kws.recipe_hash": model.recipe_hash, exported_file.MODEL_KEY: digest(model)}
 
 
 def _arena(content: bytes) -> tuple[Arena | None, str]:
-    """Return what TFLite Micro takes, as far as it is installed, and a word on it."""
+    """Return the arena that TFLite Micro takes, if it is installed, and a note about it."""
     try:
         arena = Arena(measure_arena_bytes(content))
     except NotInstalledError:
-        return None, "tensor arena not measured, as tflite-micro is not installed here"
+        return None, "tensor arena not measured: tflite-micro is not installed here"
     return arena, arena.text()

@@ -10,10 +10,10 @@ OpT = TypeVar("OpT")
 
 
 class Lowerings(Generic[WriterT]):
-    """The registry of one format; ``WriterT`` is what its functions write into."""
+    """The registry of one format; ``WriterT`` is the class that its functions write with."""
 
     def __init__(self, format_name: str, base: "Lowerings[WriterT] | None" = None) -> None:
-        """Start empty, or with the functions that ``base`` has by now."""
+        """Start empty, or with the functions that ``base`` has so far."""
         self._format = format_name
         self.functions: dict[type, Callable[[WriterT, Any], None]] = {} if base is None else dict(base.functions)
 
@@ -30,7 +30,7 @@ class Lowerings(Generic[WriterT]):
         """Write ``op``.
 
         Raises:
-            KwsError: the format has no word for it (yet); the sentence names the operator and its output.
+            KwsError: no function writes it in this format (yet); the message names the operator and its output.
         """
         if type(op) not in self.functions:
             known = ", ".join(sorted(kind.__name__ for kind in self.functions))

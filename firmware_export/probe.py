@@ -1,4 +1,4 @@
-"""The audio that verification feeds to every engine: deterministic, and unkind on purpose."""
+"""The audio that verification feeds to every engine: deterministic, and difficult on purpose."""
 
 import numpy as np
 from numpy.typing import NDArray

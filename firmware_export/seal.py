@@ -1,7 +1,7 @@
-"""The SHA-256 that an exported file holds of itself: a damaged file is refused before a native runtime reads it.
+"""An exported file stores its own SHA-256, so that a damaged file is refused before a native runtime reads it.
 
-Runtimes trust the offsets in a file and may end the process at a wrong one. The seal is a string among the file's own
-metadata, so the file stays what its format says; it is found by its first letters, without parsing what may be damaged.
+Runtimes trust the offsets in a file, and a wrong one may crash the process. The seal is a string in the file's own
+metadata, so the file stays valid in its format; a search for its prefix locates it, without parsing a damaged file.
 """
 
 import hashlib
@@ -19,7 +19,7 @@ BLANK = (_MARK + b"0" * _DIGITS).decode()
 
 
 def seal(content: bytes) -> bytes:
-    """Return the file with the digits of its one seal set; a seal that it has is replaced.
+    """Return the file with the digits of its one seal filled in; digits that it has are replaced.
 
     Raises:
         ValueError: the content has no seal, or several.
@@ -33,20 +33,20 @@ def seal(content: bytes) -> bytes:
 
 
 def check(content: bytes, where: str) -> None:
-    """Refuse what is not, byte for byte, a file that was sealed; ``where`` names it.
+    """Refuse everything but an unchanged sealed file; ``where`` names it in the message.
 
     Raises:
-        KwsError: the file has no seal, or another content than was sealed.
+        KwsError: the file has no seal, or its content changed after it was sealed.
 
     >>> check(b"any file", "any.tflite")
     Traceback (most recent call last):
-    kws.errors.KwsError: any.tflite: is no file of kws export, or cut short; export it again with kws export
+    kws.errors.KwsError: any.tflite: was not written by kws export, or is cut short; export it again
     """
     place = content.find(_MARK) + len(_MARK)
     if place < len(_MARK) or len(content) < place + _DIGITS:
-        raise KwsError(f"{where}: is no file of kws export, or cut short; export it again with kws export")
+        raise KwsError(f"{where}: was not written by kws export, or is cut short; export it again")
     if content[place : place + _DIGITS] != _digest(content, place):
-        raise KwsError(f"{where}: the content does not fit its SHA-256; copy the file again or export it again")
+        raise KwsError(f"{where}: the content does not match its SHA-256; copy the file again or export it again")
 
 
 def _digest(content: bytes, place: int) -> bytes:

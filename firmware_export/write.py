@@ -1,4 +1,4 @@
-"""Write what devices run from a `.kws` file, prove every file equal to the graph, and only then put it in place."""
+"""Write files for devices from a `.kws` file; put them in place only when every engine agrees with the graph."""
 
 import os
 import tempfile
@@ -27,12 +27,12 @@ from kws.system import files
 
 TARGETS = ("tflite", "onnx", "c", "esphome")
 OF_FRONTEND = {"lfbe": ("tflite", "onnx", "c"), "micro": ("tflite", "onnx", "esphome")}
-"""What "all" means: what can be written of a model that hears this frontend."""
+"""What "all" means: the targets that a model with this frontend can be exported to."""
 
 
 @dataclass(frozen=True)
 class ExportReport:
-    """The files that were written and the proof that they agree."""
+    """The files that were written, and the comparison of every engine with the graph."""
 
     files: tuple[Path, ...]
     verified: verify.Report
@@ -79,8 +79,8 @@ def export(
 ) -> ExportReport:
     """Write ``target`` (tflite, onnx, c, esphome or all) for ``model`` as ``out/name.*``, ``out/name_*``.
 
-    Everything is written into a hidden directory beside, runs on every engine against the graph over
-    ``verify_seconds`` of audio, and is renamed into place when all agree. ``about`` goes into ESPHome's manifest.
+    Everything is written into a hidden directory in ``out``, compared with the graph in every engine over
+    ``verify_seconds`` of audio, and renamed into place when all agree. ``about`` goes into ESPHome's manifest.
 
     Raises:
         KwsError: the directory cannot be written, a graph cannot be expressed, or an engine differs.
@@ -89,29 +89,29 @@ def export(
     try:
         out.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".export-", dir=out) as work:
-            made = [file for kind in targets if kind in WRITERS for file in WRITERS[kind](model, name, Path(work))]
+            written = [file for kind in targets if kind in WRITERS for file in WRITERS[kind](model, name, Path(work))]
             bundle_path = _write_bundle(model, name, Path(work)) if "c" in targets else None
             pair = None
             if "esphome" in targets:
                 about = about or About()
                 pair = export_pair(model, f"{name}_esphome", Path(work), about, verify_seconds)
-            candidates = _candidates(model, made, bundle_path, Path(work))
+            candidates = _candidates(model, written, bundle_path, Path(work))
             samples, features = probe(model, verify_seconds)
             report = verify.verify(model.graph, features, candidates, samples)
-            placed = {file.path: _place(file.path, out) for file in made}
-            places = [*placed.values(), *([_place(bundle_path, out)] if bundle_path else [])]
+            placed = {file.path: _place(file.path, out) for file in written}
+            paths = [*placed.values(), *([_place(bundle_path, out)] if bundle_path else [])]
             if pair is not None:
-                places += [_place(path, out) for path in (pair.tflite, pair.manifest)]
+                paths += [_place(path, out) for path in (pair.tflite, pair.manifest)]
     except OSError as error:
         raise files.unwritable(out, error) from error
-    notes = {placed[file.path]: file.note for file in made}
-    runtimes = {placed[file.path]: file.oldest_runtime for file in made}
-    arenas = {placed[file.path]: file.arena for file in made if file.arena}
-    return ExportReport(tuple(places), report, pair, notes, runtimes, arenas)
+    notes = {placed[file.path]: file.note for file in written}
+    runtimes = {placed[file.path]: file.oldest_runtime for file in written}
+    arenas = {placed[file.path]: file.arena for file in written if file.arena}
+    return ExportReport(tuple(paths), report, pair, notes, runtimes, arenas)
 
 
 def targets_of(model: KwsModel, target: str) -> tuple[str, ...]:
-    """Return what is written for ``target``: of "all", what can hear what the model hears."""
+    """Return the formats to write for ``target``; "all" means those that support the model's frontend."""
     return OF_FRONTEND[model.frontend.kind] if target == "all" else (target,)
 
 
@@ -123,8 +123,8 @@ def probe_features(model: KwsModel, seconds: float) -> NDArray[np.int8]:
 def probe(model: KwsModel, seconds: float) -> tuple[NDArray[np.int16], NDArray[np.int8]]:
     """Return probe audio, int16 [frames * hop], and its features, int8 [frames, bands], in whole steps.
 
-    Before the audio there is as much silence as makes each hop end the window of its own frame, as an engine has it
-    that takes samples.
+    Silence comes before the audio, so that each hop ends the window of its own frame, as in an engine that takes
+    samples.
     """
     graph, config = model.graph, model.frontend
     silence = np.zeros(config.window_samples - config.hop_samples, np.int16)
@@ -142,17 +142,17 @@ def _write_bundle(model: KwsModel, name: str, work: Path) -> Path:
 
 
 def _candidates(
-    model: KwsModel, made: list[RuntimeFile], bundle_path: Path | None, work: Path
+    model: KwsModel, written: list[RuntimeFile], bundle_path: Path | None, work: Path
 ) -> list[verify.Candidate]:
-    """Return the engines that prove what was written: the files themselves are run, not what they were made from."""
-    found = [verify.host_candidate(model.graph)]
-    for file in made:
-        found += file.candidates
+    """Return the engines that run what was written: the files themselves, not what they were made from."""
+    candidates = [verify.host_candidate(model.graph)]
+    for file in written:
+        candidates += file.candidates
     if bundle_path is not None:
         build = partial(bundle_engine.build_host_engine, bundle_path, work / "build")
-        found.append(verify.Candidate(bundle_engine.BundleEngine.name, build))
-        found += bundle_check.candidates(bundle_path, model.graph)
-    return found
+        candidates.append(verify.Candidate(bundle_engine.BundleEngine.name, build))
+        candidates += bundle_check.candidates(bundle_path, model.graph)
+    return candidates
 
 
 def _place(path: Path, out: Path) -> Path:

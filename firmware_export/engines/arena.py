@@ -1,4 +1,4 @@
-"""How many bytes of arena a .tflite takes in TFLite Micro, measured by running it there."""
+"""How many bytes of arena a .tflite takes in TFLite Micro, measured by running it."""
 
 import contextlib
 import os
@@ -21,7 +21,7 @@ HEAD_ROOM = 0.1
 ROUNDED_TO_BYTES = 1024
 
 MEASURED_KEY, DECLARED_KEY = "kws.arena_measured_bytes", "kws.arena_bytes"
-"""Metadata entries of a .tflite: what it took in TFLite Micro here, and what to give it on a device."""
+"""Metadata entries of a .tflite: the arena that it took in TFLite Micro here, and the one to give it on a device."""
 
 
 @dataclass(frozen=True)
@@ -55,19 +55,19 @@ def measure_arena_bytes(model: Path | bytes) -> int:
     a safe figure for ``tensor_arena_size``; variables' buffers are in it.
 
     Raises:
-        KwsError: the model does not load, or TFLite Micro's report is not as known.
+        KwsError: the model does not load, or TFLite Micro's report has an unknown format.
     """
     engine = TfliteMicroEngine(model)
     engine.run(np.zeros((engine.stride, engine.bands), np.int8))
     report = _stderr_of(engine.print_allocations)
-    found = _TOTAL.search(report)
-    if not found or not 0 < int(found[1]) < ARENA_FLOOR_BYTES:
-        raise KwsError("tflite-micro: its allocation report has another form than known; install the pinned version")
-    return int(found[1])
+    total = _TOTAL.search(report)
+    if not total or not 0 < int(total[1]) < ARENA_FLOOR_BYTES:
+        raise KwsError("tflite-micro: its allocation report has an unknown format; install the pinned version")
+    return int(total[1])
 
 
 def _stderr_of(print_report: Callable[[], None]) -> str:
-    """Return what C++ code writes to file descriptor 2 meanwhile."""
+    """Return what ``print_report``, C++ code, writes to file descriptor 2."""
     with contextlib.suppress(AttributeError, OSError, ValueError):
         sys.stderr.flush()
     saved = os.dup(2)

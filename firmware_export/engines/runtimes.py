@@ -1,4 +1,4 @@
-"""The runtimes that exported files meet in the field, behind the protocol of ``kws.detector.engine``.
+"""The runtimes that users run exported files in, behind the protocol of ``kws.detector.engine``.
 
 Each takes the file itself (a path, or its bytes), so that what is verified is what was written. A damaged or foreign
 file is refused before the runtime sees it.
@@ -22,7 +22,7 @@ from kws.system.packages import NotInstalledError, need
 from kws.system.quiet import quiet_libraries
 
 ARENA_FLOOR_BYTES = 16 << 20
-"""TFLite Micro gets far more than any microcontroller has; ``arena`` measures what it really takes."""
+"""Far more than any microcontroller has; ``arena`` measures what a model really takes."""
 
 _NUMPY_TYPES = {"tensor(int8)": np.int8, "tensor(uint8)": np.uint8, "tensor(int16)": np.int16}
 
@@ -57,7 +57,7 @@ class RuntimeEngine(ABC):
 
         Raises:
             ValueError: the features have another type or shape, or do not fill the last step.
-            KwsError: the runtime gave up.
+            KwsError: the runtime failed.
         """
         return self._run(as_steps(features, self.stride, self.bands))
 
@@ -70,12 +70,12 @@ class RuntimeEngine(ABC):
 
     def _take_shapes(self, input_shape: Sequence[int], output_shape: Sequence[int]) -> None:
         if len(input_shape) != 3 or len(output_shape) != 2:
-            raise KwsError(f"{self.name}: the model is no streaming model of kws; export it again")
+            raise KwsError(f"{self.name}: this is not a streaming model written by kws export; export it again")
         self.stride, self.bands, self.outputs = int(input_shape[1]), int(input_shape[2]), int(output_shape[1])
 
 
 class _TfliteEngine(RuntimeEngine):
-    """A .tflite's tensors by their order: features or logits first, then the states that the caller carries, if any."""
+    """A .tflite's tensors in order: features (or logits) first, then the states that the caller carries, if any."""
 
     def __init__(self, name: str, model: Path | bytes) -> None:
         self._file = exported_file.read(model, "tflite")
@@ -83,7 +83,7 @@ class _TfliteEngine(RuntimeEngine):
         self._initial: list[NDArray[np.int8]] = []
 
     def _take_initial(self, shapes: Sequence[Sequence[int]]) -> None:
-        """Keep what fills the states' inputs, of these shapes, at first."""
+        """Keep the initial values of the states' inputs, which have these shapes."""
         states = self._file.states
         self._initial = [np.full(shape, state["initial"], np.int8) for shape, state in zip(shapes, states, strict=True)]
         self._states = list(self._initial)
@@ -94,7 +94,7 @@ class _TfliteEngine(RuntimeEngine):
 
     @abstractmethod
     def _invoke(self, sources: list[NDArray[np.int8]], outputs: int) -> list[NDArray[np.int8]]:
-        """Run one step with these inputs, return so many outputs."""
+        """Run one step with these inputs; return the first ``outputs`` outputs."""
 
 
 class TfliteMicroEngine(_TfliteEngine):
@@ -121,7 +121,7 @@ class TfliteMicroEngine(_TfliteEngine):
         self._states = list(self._initial)
 
     def print_allocations(self) -> None:
-        """Have TFLite Micro write what its arena holds to file descriptor 2."""
+        """Let TFLite Micro write what its arena holds to file descriptor 2."""
         self._interpreter.print_allocations()
 
     def _invoke(self, sources: list[NDArray[np.int8]], outputs: int) -> list[NDArray[np.int8]]:
@@ -143,15 +143,15 @@ class LiteRtEngine(_TfliteEngine):
         self._kernels = kinds.BUILTIN_REF if reference else optimized
         with refused(f"{self._file.where}: {self.name} cannot load it"):
             self._load()
-        given, made = self._interpreter.get_input_details(), self._interpreter.get_output_details()
-        self._take_shapes(given[0]["shape"], made[0]["shape"])
-        self._take_initial([detail["shape"] for detail in given[1:]])
-        self._inputs, self._outputs = ([detail["index"] for detail in details] for details in (given, made))
+        inputs, outputs = self._interpreter.get_input_details(), self._interpreter.get_output_details()
+        self._take_shapes(inputs[0]["shape"], outputs[0]["shape"])
+        self._take_initial([detail["shape"] for detail in inputs[1:]])
+        self._inputs, self._outputs = ([detail["index"] for detail in details] for details in (inputs, outputs))
 
     def reset(self) -> None:
-        """Return to the initial state, by the file's own signature for it, else by a fresh interpreter.
+        """Return to the initial state by the file's own signature, or with a new interpreter if it has none.
 
-        LiteRT's ``reset_all_variables`` leaves resource variables alone.
+        LiteRT's ``reset_all_variables`` does not reset resource variables.
         """
         if exported_file.RESET_SIGNATURE in self._interpreter.get_signature_list():
             # The runner is not kept: while it lives, the interpreter refuses to run.
@@ -161,7 +161,7 @@ class LiteRtEngine(_TfliteEngine):
         self._states = list(self._initial)
 
     def _load(self) -> None:
-        with quiet_libraries():  # every interpreter says on standard error that it made an XNNPACK delegate
+        with quiet_libraries():  # every interpreter reports its XNNPACK delegate on standard error
             self._interpreter = self._package.Interpreter(
                 model_content=self._file.content, num_threads=1, experimental_op_resolver_type=self._kernels
             )
@@ -175,9 +175,9 @@ class LiteRtEngine(_TfliteEngine):
 
 
 class OnnxEngine(RuntimeEngine):
-    """ONNX Runtime on the CPU, feeding a model of ``firmware_export.onnx`` its own state.
+    """ONNX Runtime on the CPU; it carries the state of a model of ``firmware_export.onnx`` from step to step.
 
-    A model with the frontend inside takes samples: ``hop_samples`` is then what a frame adds, and ``run`` takes
+    A model with the frontend inside takes samples: ``hop_samples`` is then the samples per frame, and ``run`` takes
     int16 [n * stride * hop_samples].
     """
 
@@ -190,17 +190,17 @@ class OnnxEngine(RuntimeEngine):
         options.intra_op_num_threads = 1
         with refused(f"{file.where}: {self.name} cannot load it"):
             self._session = package.InferenceSession(file.content, options, providers=["CPUExecutionProvider"])
-        given = {value.name: value for value in self._session.get_inputs()}
+        inputs = {value.name: value for value in self._session.get_inputs()}
         self._initial = {
             state["input"]: np.full(
-                given[state["input"]].shape, state["initial"], _NUMPY_TYPES[given[state["input"]].type]
+                inputs[state["input"]].shape, state["initial"], _NUMPY_TYPES[inputs[state["input"]].type]
             )
             for state in file.states
         }
-        # The features or samples come first, and the logits, then each state and its successor in the same order.
-        self._source = next(iter(given))
+        # Inputs: features or samples, then the states; outputs: logits, then the next states, in the same order.
+        self._source = next(iter(inputs))
         self.exact = file.form == "integer"
-        self._take_source(file, given[self._source].shape, self._session.get_outputs()[0].shape)
+        self._take_source(file, inputs[self._source].shape, self._session.get_outputs()[0].shape)
         self.reset()
 
     def _take_source(self, file: ExportedFile, input_shape: Sequence[int], output_shape: Sequence[int]) -> None:
@@ -244,7 +244,7 @@ def _litert() -> Any:
 
 @contextlib.contextmanager
 def refused(sentence: str) -> Iterator[None]:
-    """Turn a runtime's own exceptions into one sentence."""
+    """Turn a runtime's own exceptions into one ``KwsError`` that begins with ``sentence``."""
     try:
         yield
     except Exception as error:

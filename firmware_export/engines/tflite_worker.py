@@ -1,8 +1,8 @@
-"""tflite-runtime 2.14 as an engine: what LiteRT was called until 2024, on many a Raspberry Pi.
+"""tflite-runtime 2.14 as an engine: LiteRT's name until 2024, still installed on many a Raspberry Pi.
 
 It needs numpy below 2 and Python 3.11 at most, so it lives in an environment of its own, and runs there as a program
-(``tflite_worker_main``) that is fed through a pipe. No module of this folder may be called as one that the program
-imports: run as a script, it finds its own folder first.
+(``tflite_worker_main``) that is fed through a pipe. No module of this folder may have the name of one that the program
+imports: a script's own folder comes first in its search path.
 """
 
 import importlib.util
@@ -55,7 +55,9 @@ class TfliteRuntimeEngine(RuntimeEngine):
         try:
             self._process = subprocess.Popen([python, str(_MAIN)], stdin=pipe, stdout=pipe, stderr=pipe)
         except OSError as error:
-            raise NotInstalledError(f"{python}: cannot be run ({error.strerror}); set {VARIABLE} anew") from error
+            raise NotInstalledError(
+                f"{python}: cannot be run ({error.strerror}); set {VARIABLE} to a Python with tflite-runtime"
+            ) from error
         initial = [state["initial"] for state in file.states]
         head = {"bytes": len(file.content), "initial": initial, "reset": exported_file.RESET_SIGNATURE}
         self._send(json.dumps(head).encode() + b"\n" + file.content)
@@ -63,7 +65,7 @@ class TfliteRuntimeEngine(RuntimeEngine):
         self._take_shapes(shapes["input"], shapes["output"])
 
     def reset(self) -> None:
-        """Return to the initial state, by the file's own signature for it, else by a fresh interpreter there."""
+        """Return to the initial state by the file's own signature, or with a new interpreter if it has none."""
         self._send(struct.pack("<Q", 0))
 
     def run(self, features: NDArray[np.int8]) -> NDArray[np.int8]:
@@ -109,7 +111,8 @@ class TfliteRuntimeEngine(RuntimeEngine):
 
     def _failed(self) -> KwsError:
         self._process.kill()
-        said = (self._process.communicate()[1] or b"").decode(errors="replace").strip().splitlines()
-        if said and "No module named" in said[-1]:
-            return NotInstalledError(f"{interpreter()}: {said[-1]}; install tflite-runtime==2.14.0 and numpy<2 there")
-        return KwsError(f"{self.name}: failed ({said[-1] if said else 'no word why'}); export the model again")
+        lines = (self._process.communicate()[1] or b"").decode(errors="replace").strip().splitlines()
+        reason = lines[-1] if lines else "without an error message"
+        if "No module named" in reason:
+            return NotInstalledError(f"{interpreter()}: {reason}; install tflite-runtime==2.14.0 and numpy<2 there")
+        return KwsError(f"{self.name}: failed ({reason}); export the model again")

@@ -1,10 +1,10 @@
-"""A program for an interpreter with tflite-runtime: a .tflite's steps from standard input to standard output.
+"""A program for a Python with tflite-runtime: runs a .tflite step by step, from standard input to standard output.
 
-It needs numpy and tflite-runtime alone and runs on Python 3.8, so nothing of kws is imported. Standard input: a line of
-JSON {"bytes", "initial", "reset"}, the model, then commands of 8 bytes, the number of steps to take (0: start a new
-stream), with int8 features behind; ``initial`` fills the inputs behind the features, which each step's outputs behind
-the logits replace; ``reset`` is the signature that starts a new stream, if the model has it. Standard output: a line of
-JSON {"input", "output"} (shapes), then the int8 logits of every command.
+It needs only numpy and tflite-runtime and runs on Python 3.8, so it imports nothing of kws. Standard input: a line of
+JSON {"bytes", "initial", "reset"}, the model, then commands: 8 bytes with the number of steps to take (0: start a new
+stream), followed by the steps' int8 features. ``initial`` fills the states' inputs, which come after the features; each
+step's outputs after the logits are their next values. ``reset`` is the signature that starts a new stream, if the model
+has it. Standard output: a line of JSON {"input", "output"} (shapes), then the int8 logits of every command.
 """
 
 import importlib
@@ -27,13 +27,13 @@ def main() -> None:
             model_content=content, num_threads=1, experimental_op_resolver_type=package.OpResolverType.BUILTIN_REF
         )
         interpreter.allocate_tensors()
-        given = interpreter.get_input_details()
-        # B905 here and below: this runs in whatever Python tflite-runtime has, and zip is not strict before 3.10.
-        states = [np.full(d["shape"], value, np.int8) for d, value in zip(given[1:], head["initial"])]  # noqa: B905
-        return interpreter, given, interpreter.get_output_details(), states
+        inputs = interpreter.get_input_details()
+        # B905 here and below: tflite-runtime may run in an older Python, and zip has no strict before 3.10.
+        states = [np.full(d["shape"], value, np.int8) for d, value in zip(inputs[1:], head["initial"])]  # noqa: B905
+        return interpreter, inputs, interpreter.get_output_details(), states
 
-    interpreter, given, made, states = started()
-    shapes = {"input": given[0]["shape"].tolist(), "output": made[0]["shape"].tolist()}
+    interpreter, inputs, outputs, states = started()
+    shapes = {"input": inputs[0]["shape"].tolist(), "output": outputs[0]["shape"].tolist()}
     reply(json.dumps(shapes).encode() + b"\n")
     while True:
         command = sys.stdin.buffer.read(8)
@@ -44,16 +44,16 @@ def main() -> None:
             if head["reset"] in interpreter.get_signature_list():
                 interpreter.get_signature_runner(head["reset"])()
             else:
-                interpreter, given, made, states = started()
+                interpreter, inputs, outputs, states = started()
             continue
         size = int(np.prod(shapes["input"]))
         features = np.frombuffer(sys.stdin.buffer.read(steps * size), np.int8).reshape(steps, *shapes["input"])
         logits = []
         for step in features:
-            for detail, value in zip(given, [step, *states]):  # noqa: B905
+            for detail, value in zip(inputs, [step, *states]):  # noqa: B905
                 interpreter.set_tensor(detail["index"], value)
             interpreter.invoke()
-            first, *states = (interpreter.get_tensor(detail["index"]) for detail in made)
+            first, *states = (interpreter.get_tensor(detail["index"]) for detail in outputs)
             logits.append(first.tobytes())
         reply(b"".join(logits))
 

@@ -43,7 +43,7 @@ def test_what_was_exported_passes(tone_model: KwsModel, exported: Path, name: st
 def test_another_models_file_is_refused(tone_model: KwsModel, exported: Path, name: str) -> None:
     """The same graph with another threshold is another model."""
     other = dataclasses.replace(tone_model, thresholds=(tone_model.thresholds[0] - 1,))
-    with pytest.raises(KwsError, match=f"{name}: was exported from another model than the .kws"):
+    with pytest.raises(KwsError, match=f"{name}: was exported from another .kws file"):
         check(other, exported / name, 1.0)
 
 
@@ -53,7 +53,7 @@ def test_a_damaged_file_is_refused(tone_model: KwsModel, exported: Path, tmp_pat
     content[len(content) // 3] ^= 64
     damaged = tmp_path / name
     damaged.write_bytes(content)
-    with pytest.raises(KwsError, match=f"{name}: the content does not fit its SHA-256"):
+    with pytest.raises(KwsError, match=f"{name}: the content does not match its SHA-256"):
         check(tone_model, damaged, 1.0)
 
 
@@ -84,7 +84,7 @@ def test_the_command(tone_model: KwsModel, exported: Path, tmp_path: Path) -> No
     )
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
     assert f"{whole} is {model}'s" in done.stdout
-    assert "half.onnx: is no file of kws export, or cut short" in done.stderr
+    assert "half.onnx: was not written by kws export, or is cut short" in done.stderr
     told = CliRunner().invoke(verify, [str(model), str(whole), "--seconds", "1", "--json"], catch_exceptions=False)
     assert [entry["steps"] > 50 for entry in json.loads(told.stdout).values()] == [True]
 

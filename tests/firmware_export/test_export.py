@@ -69,7 +69,7 @@ def test_the_report_says_how_a_new_stream_starts_where_the_file_has_the_state(
     graph = deepkws_like(np.random.default_rng(1), hidden=8, outputs=2)
     report = export(replace(tone_model, graph=graph), "beep", "tflite", tmp_path, verify_seconds=1.0)
     lines = report.text().splitlines()
-    assert "; LiteRT starts a new stream by the signature reset_state; " in lines[0]
+    assert "; to start a new stream in LiteRT, run the signature reset_state; " in lines[0]
     assert "reset_state" not in lines[1]
 
 

@@ -40,7 +40,7 @@ def test_it_holds_the_state_and_grows_with_the_layers(deepkws_like: Maker) -> No
 
 
 def test_a_file_that_is_no_model_is_refused() -> None:
-    with pytest.raises(KwsError, match="the model: is no file of kws export"):
+    with pytest.raises(KwsError, match="the model: was not written by kws export"):
         measure_arena_bytes(b"no model at all")
 
 

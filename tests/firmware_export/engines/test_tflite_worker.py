@@ -90,7 +90,7 @@ def test_without_the_variable_only_this_python_is_asked(monkeypatch: pytest.Monk
 def test_a_damaged_file_is_refused(deepkws_like: Maker) -> None:
     content = bytearray(tflite.to_bytes(deepkws_like(np.random.default_rng(1), hidden=8)))
     content[len(content) // 2] ^= 1
-    with pytest.raises(KwsError, match="the content does not fit its SHA-256"):
+    with pytest.raises(KwsError, match="the content does not match its SHA-256"):
         TfliteRuntimeEngine(bytes(content))
 
 

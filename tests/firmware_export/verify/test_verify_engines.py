@@ -96,7 +96,7 @@ def test_half_a_file_is_refused_by_name(kind: str, deepkws_like: Maker, tmp_path
     path = tmp_path / "half.model"
     path.write_bytes(content[: len(content) // 2])
     with pytest.raises(
-        KwsError, match=r"half\.model: (is no file of kws export, or cut short|the content does not fit)"
+        KwsError, match=r"half\.model: (was not written by kws export, or is cut short|the content does not match)"
     ):
         MAKERS[kind](path)
 
@@ -110,13 +110,13 @@ def test_a_damaged_file_never_reaches_the_runtime(
     content = bytearray(damaged_sources[kind])
     content[int(place * len(content))] ^= 1 << bit
     for damaged in (bytes(content), damaged_sources[kind][: int(end * len(content))]):
-        with pytest.raises(KwsError, match=r"^the model: (is no file of kws export|the content does not fit)"):
+        with pytest.raises(KwsError, match=r"^the model: (was not written by kws export|the content does not match)"):
             MAKERS[kind](damaged)
 
 
 def test_a_file_of_the_other_kind_is_refused(kind: str, damaged_sources: dict[str, bytes]) -> None:
     other = "tflite_micro" if kind.startswith("onnx") else "onnx"
-    with pytest.raises(KwsError, match=r"^the model: is a \.(onnx|tflite), where a \.(tflite|onnx) is needed"):
+    with pytest.raises(KwsError, match=r"^the model: is a \.(onnx|tflite) file, but a \.(tflite|onnx) file is needed"):
         MAKERS[kind](damaged_sources[other])
 
 
@@ -160,5 +160,5 @@ def test_a_foreign_onnx_model_is_refused(deepkws_like: Maker) -> None:
 
     model = onnx.load_from_string(onnx_writer.to_bytes(deepkws_like(np.random.default_rng(2), hidden=8)))
     del model.metadata_props[:]
-    with pytest.raises(KwsError, match=r"is no file of kws export"):
+    with pytest.raises(KwsError, match=r"was not written by kws export"):
         OnnxEngine(model.SerializeToString())
