@@ -17,6 +17,7 @@ from kws.data import corpus as corpora
 from kws.data.manifest import slug
 from kws.detector.decision import SCORE_ONE
 from kws.detector.model_file import KwsModel
+from kws.detector.thresholds import Thresholds
 from kws.errors import KwsError
 from kws.evaluate import scoring
 from kws.evaluate.conditions import Condition, curves_under
@@ -124,11 +125,11 @@ class Pooled:
 
 @dataclass(frozen=True)
 class Options:
-    """How to evaluate; ``threshold`` (0..1) replaces the models' own, ``phrases`` are some of theirs."""
+    """How to evaluate; ``thresholds`` replace the models' own, ``phrases`` are some of theirs."""
 
     conditions: tuple[Condition, ...]
     engine: str = "auto"
-    threshold: float | None = None
+    thresholds: Thresholds | None = None
     seed: int = 0
     phrases: tuple[str, ...] = ()
 
@@ -157,7 +158,7 @@ def summary(subjects: Sequence[Subject], manifest: Path, options: Options, resul
         options.seed,
         tuple(one.name for one in subjects),
         tuple(dict.fromkeys(phrase for one in subjects for phrase in one.phrases)),
-        options.threshold is None,
+        options.thresholds is None,
         tuple(results),
     )
 
@@ -174,14 +175,14 @@ def subjects_of(models: Sequence[tuple[str, KwsModel]], options: Options) -> lis
         if label not in known:
             names = ", ".join(map(repr, known.values()))
             raise KwsError(f"phrase {phrase!r}: no model is for it; choose of {names}")
+    given = options.thresholds or Thresholds()
+    given.check(tuple(known.values()))
     subjects = []
     for name, model in models:
         phrases = tuple(phrase for phrase in model.detector.phrases if slug(phrase) in wanted)
         if phrases:
             one = scoring.subject(model, options.engine, phrases, name)
-            level = (
-                one.thresholds if options.threshold is None else (round(options.threshold * SCORE_ONE),) * len(phrases)
-            )
+            level = given.over(phrases, one.thresholds)
             subjects.append(dataclasses.replace(one, thresholds=level))
     return subjects
 

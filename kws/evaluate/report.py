@@ -1,6 +1,6 @@
 """Measure a model on a manifest's streams: one call, every figure with its interval."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,8 +10,9 @@ from kws.data import corpus as corpora
 from kws.data.corpus import Corpus
 from kws.data.manifest import slug
 from kws.data.phrases import positive_labels
-from kws.detector.decision import SCORE_ONE, OperatingPoint
+from kws.detector.decision import OperatingPoint
 from kws.detector.model_file import KwsModel
+from kws.detector.thresholds import Thresholds, levels_q15
 from kws.errors import KwsError
 from kws.evaluate import scoring
 from kws.evaluate.headline import by_label, headline
@@ -45,7 +46,7 @@ def evaluate(
     manifest: Path,
     splits: Sequence[str] = ("test",),
     engine: str = "auto",
-    threshold: float | None = None,
+    thresholds: float | Mapping[str, float] | Thresholds | None = None,
     noise_snr_db: float | None = None,
     seed: int = 0,
     phrases: Sequence[str] = (),
@@ -57,7 +58,7 @@ def evaluate(
         manifest: path of a manifest.csv; ``utterances.csv`` beside it, if any, explains false accepts.
         splits: of "train", "dev", "test".
         engine: "auto", "c" or "graph"; the numbers are the same.
-        threshold: confidence 0..1 to fire at, instead of the model's own, for every phrase.
+        thresholds: confidences 0..1 to fire at, instead of the model's own: for every phrase, or by phrase.
         noise_snr_db: mix the split's own noise recordings in at this ratio.
         seed: of dither, noise and bootstrap.
         phrases: those to measure, of the model's; none named: all.
@@ -67,16 +68,19 @@ def evaluate(
             such phrase.
     """
     wanted = _wanted(model, phrases)
-    own = dict(zip(model.detector.phrases, model.thresholds, strict=True))
-    levels = {phrase: own[phrase] if threshold is None else round(threshold * SCORE_ONE) for phrase in wanted}
+    chosen = dict(
+        zip(model.detector.phrases, levels_q15(model.detector.phrases, model.thresholds, thresholds), strict=True)
+    )
     corpus, options = corpora.read(manifest), _Options(engine, noise_snr_db, seed)
     results = []
     for split in splits:
         traces = _traces(model, corpus, split, wanted, options)
         results += [
-            _split_result(model, corpus, split, phrase, traces[phrase], levels[phrase], seed) for phrase in wanted
+            _split_result(model, corpus, split, phrase, traces[phrase], chosen[phrase], seed) for phrase in wanted
         ]
-    return Evaluation(wanted, str(manifest), engine, tuple(levels.values()), noise_snr_db, seed, tuple(results))
+    return Evaluation(
+        wanted, str(manifest), engine, tuple(chosen[phrase] for phrase in wanted), noise_snr_db, seed, tuple(results)
+    )
 
 
 def operating_points(

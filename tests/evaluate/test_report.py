@@ -137,7 +137,7 @@ def test_false_accepts_are_counted_and_explained(result: Evaluation) -> None:
 
 
 def test_a_threshold_of_ones_own(path: Path) -> None:
-    never = evaluate(loudness_model(), path, threshold=1.0)
+    never = evaluate(loudness_model(), path, thresholds=1.0)
     assert never.thresholds == (SCORE_ONE,)
     assert never.splits[0].positives[0].misses == 5
     assert never.splits[0].negatives[0].false_accepts == 0
@@ -191,7 +191,7 @@ def test_operating_points_are_measured_and_hold(tmp_path: Path) -> None:
     assert [p.false_accepts_per_hour for p in points] == sorted(p.false_accepts_per_hour for p in points)
     assert points[0].measured_on == "dev: 5 computer by 3 speakers, 0.01 h neg_speech"
     assert default == (points[0].threshold,)
-    checked = evaluate(loudness_model(), path, ("dev",), threshold=default[0] / SCORE_ONE).splits[0]
+    checked = evaluate(loudness_model(), path, ("dev",), thresholds=default[0] / SCORE_ONE).splits[0]
     assert checked.positives[0].false_reject_rate == points[0].false_reject_rate
     assert checked.negatives[0].false_accepts == 0
     assert replace(loudness_model(), operating_points=points, thresholds=default).thresholds == default
