@@ -23,8 +23,8 @@ from rich.console import Console
 from rich.table import Table
 
 from kws.detector.config import DetectorConfig
+from kws.detector.front_door import Detector
 from kws.detector.model_file import KwsModel, load
-from kws.detector.pipeline import Pipeline
 from kws.frontend import LFBE_FRACTION_BITS, FrontendConfig, compute
 from kws.graph.cost import cost
 
@@ -61,7 +61,7 @@ def noise(seconds: int) -> Samples:
 
 def ours(model: KwsModel, samples: Samples, chunk: int) -> Job:
     """Return the job of this package."""
-    listening = Pipeline(model)
+    listening = Detector(model)
 
     def job() -> None:
         listening.reset()
