@@ -12,7 +12,6 @@ from typing import Any, TextIO
 
 import numpy as np
 from numpy.typing import NDArray
-from rich.console import Console
 
 from kws.audio import SAMPLE_RATE_HZ
 from kws.detector.decision import SCORE_ONE, Detection
@@ -22,6 +21,7 @@ from kws.detector.thresholds import Thresholds, levels_q15
 from kws.live.events import Heard, JsonLines, Level, Listening, Overflow, Peak, PlainLines, Summary, View, wall_clock
 from kws.live.microphone import Block, Microphone
 from kws.live.terminal import QUIETEST_DBFS, Terminal
+from kws.system.tables import Console
 
 LEVEL_EVERY_S = 0.1
 """How often the level is measured and shown."""
@@ -75,7 +75,7 @@ def make_view(out: TextIO, as_json: bool, levels: bool) -> View:
     """Return what shows the events on ``out``: JSON lines, a live display in a terminal, else plain lines."""
     if as_json:
         return JsonLines(out, levels)
-    console = Console(file=out, highlight=False)
+    console = Console(file=out)
     return Terminal(console) if console.is_terminal and not console.is_dumb_terminal else PlainLines(out)
 
 

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from rich.console import Console
 
 from kws.detector.model_file import KwsModel
 from kws.detector.pipeline import Pipeline
@@ -16,6 +15,7 @@ from kws.errors import KwsError
 from kws.live.events import Heard, JsonLines, Level, Listening, Overflow, PlainLines, Summary, json_line, sentence
 from kws.live.listen import dbfs, listen, make_view
 from kws.live.terminal import Terminal, bar
+from kws.system.tables import Console
 
 Samples = NDArray[np.int16]
 
