@@ -19,14 +19,13 @@ from pathlib import Path
 import click
 import numpy as np
 from numpy.typing import NDArray
-from rich.console import Console
-from rich.table import Table
 
 from kws.detector.config import DetectorConfig
+from kws.detector.front_door import Detector
 from kws.detector.model_file import KwsModel, load
-from kws.detector.pipeline import Pipeline
 from kws.frontend import LFBE_FRACTION_BITS, FrontendConfig, compute
 from kws.graph.cost import cost
+from kws.system.tables import SIMPLE, Table, printed
 
 RATE_HZ = 16000
 SECONDS = 2
@@ -61,7 +60,7 @@ def noise(seconds: int) -> Samples:
 
 def ours(model: KwsModel, samples: Samples, chunk: int) -> Job:
     """Return the job of this package."""
-    listening = Pipeline(model)
+    listening = Detector(model)
 
     def job() -> None:
         listening.reset()
@@ -117,12 +116,12 @@ def main(path: Path | None, chunk: int, rounds: int, as_json: bool) -> None:
     if as_json:
         print(json.dumps({"chunk": chunk, "times_real_time": speeds, "ratio": ratio}))
         return
-    table = Table(title=f"listening in chunks of {chunk:,} samples, one core", title_justify="left")
+    table = Table(f"listening in chunks of {chunk:,} samples, one core", box=SIMPLE)
     for heading in ("detector", "parameters", "x real time"):
         table.add_column(heading, justify="left" if heading == "detector" else "right")
     for (name, speed), size in zip(speeds.items(), (parameters, PEER_PARAMETERS), strict=True):
         table.add_row(name, f"{size:,}", f"{speed:,.0f}")
-    Console(width=100, highlight=False).print(table)
+    print(printed(table))
     print(f"kws listens to {ratio:.1f} times as much")
 
 

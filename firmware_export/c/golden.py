@@ -56,10 +56,10 @@ def compute(model: KwsModel, samples: NDArray[np.int16] | None = None) -> Golden
 
 
 def _threshold(scores: NDArray[np.int32], refractory_steps: int) -> int:
-    """Return the score that fires most often (up to the wanted number); the highest of them."""
+    """Return the score that fires most often (up to the wanted number); the highest of them, and at least 1."""
     candidates = np.unique(scores)[::-1][:: max(1, len(np.unique(scores)) // 64)]
     counts = [min(len(decide(scores, int(score), refractory_steps)), DETECTIONS_WANTED) for score in candidates]
-    return int(candidates[int(np.argmax(counts))])
+    return max(1, int(candidates[int(np.argmax(counts))]))
 
 
 _HEADER = """\

@@ -22,7 +22,8 @@ KWS_SMALL int kws_detector_check(const kws_detector_config_t *config)
     }
     for (phrase = 0; phrase < config->phrases; ++phrase) {
         uint32_t left = config->keyword_counts[phrase];
-        if (left < 1 || left >= config->labels || config->thresholds[phrase] > KWS_SCORE_ONE + 1) {
+        if (left < 1 || left >= config->labels || config->thresholds[phrase] < 1 ||
+            config->thresholds[phrase] > KWS_SCORE_ONE + 1) {
             return 0;
         }
         for (; left > 0; --left, ++keyword) {

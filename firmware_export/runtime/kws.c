@@ -185,7 +185,7 @@ int32_t kws_feed(kws_t *kws, const int16_t *samples, size_t count, kws_detection
 KWS_SMALL int32_t kws_set_threshold(kws_t *kws, int32_t phrase, int32_t threshold)
 {
     int32_t each;
-    if (kws == NULL || phrase < KWS_EVERY_PHRASE || phrase >= kws->model->detector->phrases || threshold < 0 ||
+    if (kws == NULL || phrase < KWS_EVERY_PHRASE || phrase >= kws->model->detector->phrases || threshold < 1 ||
         threshold > KWS_SCORE_ONE + 1) {
         return KWS_ERROR_ARGUMENT;
     }

@@ -92,8 +92,8 @@ int32_t kws_feed(kws_t *kws, const int16_t *samples, size_t count, kws_detection
 /* Back to the start of a stream: forgets what was heard, and counts samples from 0. The thresholds stay. */
 void kws_reset(kws_t *kws);
 
-/* Another threshold than the model's own for one phrase or KWS_EVERY_PHRASE, Q15: a sensitivity knob. 32769 never
- * fires. KWS_OK, or KWS_ERROR_ARGUMENT where there is no such phrase or threshold. */
+/* Another threshold than the model's own for one phrase or KWS_EVERY_PHRASE, Q15: a sensitivity knob. 1..32768; 32769
+ * never fires; 0, which every score reaches, would fire once and never again. KWS_OK, or KWS_ERROR_ARGUMENT where there is no such phrase or threshold. */
 int32_t kws_set_threshold(kws_t *kws, int32_t phrase, int32_t threshold);
 
 /* What the last step gave, for meters and logs: steps made so far, a phrase's confidence in Q15 (0 before the first),

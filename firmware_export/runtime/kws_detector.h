@@ -26,7 +26,7 @@ typedef struct {
     const uint16_t *exp_table;      /* [256], exp(-scale * d) in Q15, the first 32768 */
     const uint8_t *keywords;        /* the phrases' keyword labels, 1..labels - 1, one phrase after the other */
     const uint8_t *keyword_counts;  /* [phrases], how many of them are each phrase's, at least 1 */
-    const uint16_t *thresholds;     /* [phrases], Q15; 32769 never fires */
+    const uint16_t *thresholds;     /* [phrases], Q15, 1..32768; 32769 never fires */
     uint16_t phrases;               /* 1..63 */
     uint16_t labels;                /* filler and keyword labels, 2..64: the logits of one step */
     uint16_t smooth_frames;         /* posteriors in the mean, 1..1000 */

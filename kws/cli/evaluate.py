@@ -10,6 +10,7 @@ from kws.cli.options import ENGINE, FILE, JSON, SEED, THRESHOLD, Finite
 
 if TYPE_CHECKING:
     from kws.detector.model_file import KwsModel
+    from kws.detector.thresholds import Thresholds
     from kws.evaluate.scoring import Options
 
 
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     show_default=True,
     help="train, dev or test; may be repeated.",
 )
-@click.option("--noise-snr-db", type=Finite(), help="Mix the split's own noise recordings in at this ratio.")
+@click.option("--noise-snr-db", type=Finite(-100, 100), help="Mix the split's own noise recordings in at this ratio.")
 @click.option("--seed", type=SEED, default=0, show_default=True, help="Of noise and bootstrap.")
 @click.option("--plot", type=FILE, help="Write the DET curve to this file (.png, .svg or .pdf).")
 @click.option("--phrase", "phrases", multiple=True, help="Of a model for several phrases, this one; may be repeated.")
@@ -53,7 +54,7 @@ def evaluate(
     against: tuple[Path, ...],
     as_json: bool,
     engine: str,
-    threshold: float | None,
+    thresholds: "Thresholds | None",
 ) -> None:
     """Measure MODEL.kws on streams of recordings: FRR, false accepts per hour, latency, DET curve.
 
@@ -69,7 +70,7 @@ def evaluate(
     if plot is not None:
         check_format(plot)
     path = manifest / "manifest.csv" if manifest.is_dir() else manifest
-    options = Options(Conditions(splits, noise_snr_db, room, seed, engine), threshold, phrases)
+    options = Options(Conditions(splits, noise_snr_db, room, seed, engine), thresholds, phrases)
     if against:
         _compare(models, against, path, options, plot, as_json)
     elif pool:

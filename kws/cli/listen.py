@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,7 @@ from kws.errors import KwsError
 if TYPE_CHECKING:
     from kws.detector.decision import Detection
     from kws.detector.model_file import KwsModel
+    from kws.detector.thresholds import Thresholds
 
 
 @click.command()
@@ -24,26 +26,45 @@ if TYPE_CHECKING:
 @JSON_LINES
 @ENGINE
 @THRESHOLD
-def detect(model: Path, files: tuple[Path, ...], as_json: bool, engine: str, threshold: float | None) -> None:
-    """Find the wake word in FILES: WAV, FLAC, OGG, Opus or MP3, any rate, any number of channels."""
+@click.option("--scores", type=FILE, help="Write every step's scores to this CSV file (of one sound file).")
+def detect(
+    model: Path,
+    files: tuple[Path, ...],
+    as_json: bool,
+    engine: str,
+    thresholds: Thresholds | None,
+    scores: Path | None,
+) -> None:
+    """Find the wake word in FILES: WAV, FLAC, OGG, Opus or MP3, any rate, any number of channels.
+
+    A detection is printed when its peak is known: its refractory period is over, or the file.
+    """
     from kws.detector.files import detect_blocks
     from kws.detector.model_file import load
+    from kws.detector.score_file import writing_scores
+    from kws.detector.thresholds import levels_q15
 
+    if scores is not None and len(files) > 1:
+        raise click.UsageError("--scores is for one sound file; give them one by one")
     loaded, good = load(model), True
+    levels_q15(loaded.detector.phrases, loaded.thresholds, thresholds)  # what is wrong for one file is wrong for all
     for file in files:
         found, highest = 0, (0.0,) * len(loaded.detector.phrases)
         try:
-            for partial in detect_blocks(loaded, file, engine, threshold):
-                found += len(partial.detections)
-                highest = tuple(map(max, highest, partial.highest_scores))
-                for detection in partial.detections:
-                    print((json_line if as_json else text_line)(file, detection, loaded, threshold), flush=True)
+            with writing_scores(scores, loaded) if scores else nullcontext() as write:
+                for partial in detect_blocks(loaded, file, engine, thresholds):
+                    found += len(partial.detections)
+                    highest = tuple(map(max, highest, partial.highest_scores))
+                    for detection in partial.detections:
+                        print((json_line if as_json else text_line)(file, detection, loaded, thresholds), flush=True)
+                    if write is not None:
+                        write(partial)
         except KwsError as error:  # the other files are still of use
             complain(str(error))
             good = False
         else:
             if not found and not as_json:
-                print(nothing_line(file, highest, loaded, threshold), file=sys.stderr)
+                print(nothing_line(file, highest, loaded, thresholds), file=sys.stderr)
     if not good:
         sys.exit(2)
 
@@ -63,7 +84,7 @@ def listen(
     seconds: float | None,
     as_json: bool,
     engine: str,
-    threshold: float | None,
+    thresholds: Thresholds | None,
 ) -> None:
     """Listen to the microphone; show the level and every detection."""
     from kws.detector.model_file import load
@@ -76,48 +97,59 @@ def listen(
         return
     if model is None:
         raise click.UsageError("give the model to listen with, for example: kws listen out/computer/computer.kws")
-    run(load(model), device=device, as_json=as_json, engine=engine, threshold=threshold, seconds=seconds)
+    run(load(model), device=device, as_json=as_json, engine=engine, thresholds=thresholds, seconds=seconds)
 
 
-def text_line(path: Path | str, detection: Detection, model: KwsModel, threshold: float | None = None) -> str:
-    """Return the detection as a line for people: file, time, phrase, score and the threshold that it reached."""
+def text_line(
+    path: Path | str, detection: Detection, model: KwsModel, thresholds: float | Thresholds | None = None
+) -> str:
+    """Return the detection as a line for people: file, time, phrase, score, peak and the threshold that it reached."""
     return (
         f"{path}: {detection.time_s:8.2f} s  {detection.phrase}  score {detection.score:.3f}  "
-        f"(threshold {_limit(model, detection.phrase, threshold):.3f})"
+        f"peak {_peak(detection):.3f}  (threshold {_limit(model, detection.phrase, thresholds):.3f})"
     )
 
 
 def nothing_line(
-    path: Path | str, highest_scores: Sequence[float], model: KwsModel, threshold: float | None = None
+    path: Path | str, highest_scores: Sequence[float], model: KwsModel, thresholds: float | Thresholds | None = None
 ) -> str:
     """Return what is said of a file without a detection: how close it came, so that silence is no riddle.
 
     Of several phrases the one that came closest to its threshold is told.
     """
     phrases = model.detector.phrases
-    margins = [score - _limit(model, phrase, threshold) for phrase, score in zip(phrases, highest_scores, strict=True)]
+    margins = [score - _limit(model, phrase, thresholds) for phrase, score in zip(phrases, highest_scores, strict=True)]
     closest = margins.index(max(margins))
     phrase, score = phrases[closest], highest_scores[closest]
-    scores = f"highest score {score:.3f}, threshold {_limit(model, phrase, threshold):.3f}"
+    scores = f"highest score {score:.3f}, threshold {_limit(model, phrase, thresholds):.3f}"
     if len(phrases) == 1:
         return f"{path}: {phrase!r} was not heard  ({scores})"
     return f"{path}: none of {len(phrases)} phrases was heard  (closest: {phrase!r}, {scores})"
 
 
-def json_line(path: Path | str, detection: Detection, model: KwsModel, threshold: float | None = None) -> str:
-    """Return the detection as one JSON object: file, phrase, time_s, score and threshold (0..1)."""
+def json_line(
+    path: Path | str, detection: Detection, model: KwsModel, thresholds: float | Thresholds | None = None
+) -> str:
+    """Return the detection as one JSON object: file, phrase, time_s, score, peak and threshold (0..1)."""
     data = {
         "file": str(path),
         "phrase": detection.phrase,
         "time_s": round(detection.time_s, 4),
         "score": round(detection.score, 6),
-        "threshold": round(_limit(model, detection.phrase, threshold), 6),
+        "peak": round(_peak(detection), 6),
+        "threshold": round(_limit(model, detection.phrase, thresholds), 6),
     }
     return json.dumps(data)  # ASCII: a file's name need not be UTF-8
 
 
-def _limit(model: KwsModel, phrase: str, threshold: float | None) -> float:
+def _limit(model: KwsModel, phrase: str, thresholds: float | Thresholds | None) -> float:
     from kws.detector.decision import SCORE_ONE
-    from kws.detector.files import thresholds_q15
+    from kws.detector.thresholds import levels_q15
 
-    return thresholds_q15(model, threshold)[model.detector.phrases.index(phrase)] / SCORE_ONE
+    limits = levels_q15(model.detector.phrases, model.thresholds, thresholds)
+    return limits[model.detector.phrases.index(phrase)] / SCORE_ONE
+
+
+def _peak(detection: Detection) -> float:
+    """Return the peak; of a detection that has none yet, the score."""
+    return detection.score if detection.peak is None else detection.peak

@@ -8,6 +8,9 @@ from typing import Any
 
 import click
 
+from kws.detector.thresholds import Thresholds
+from kws.errors import KwsError
+
 FILE = click.Path(path_type=Path, readable=False)  # whoever opens it says in one sentence what is wrong
 SEED = click.IntRange(0, 2**32 - 1)
 
@@ -28,8 +31,47 @@ ENGINE = click.option(
     show_default=True,
     help="auto: the compiled C99 runtime where it was built, numpy otherwise; the numbers are the same.",
 )
+
+
+class _Threshold(click.ParamType):  # type: ignore[type-arg]  # generic in newer versions of click alone
+    """``0.5`` for every phrase, ``computer=0.5`` for one."""
+
+    name = "[PHRASE=]NUMBER"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str | None, float]:
+        """Return the phrase, or None for all, and the number, which ``Thresholds`` checks."""
+        phrase, equals, number = str(value).rpartition("=")
+        try:
+            return (phrase if equals else None), float(number)
+        except ValueError:
+            self.fail(f"{value!r} is neither a number nor PHRASE=NUMBER.", param, ctx)
+
+
+def _thresholds(
+    ctx: click.Context, param: click.Parameter, values: tuple[tuple[str | None, float], ...]
+) -> Thresholds | None:
+    every = [number for phrase, number in values if phrase is None]
+    if len(every) > 1:
+        raise click.BadParameter(
+            f"{every[0]:g} and {every[1]:g} are both for every phrase; give one of them, or PHRASE=NUMBER for each.",
+            ctx,
+            param,
+        )
+    try:
+        each = tuple((phrase, number) for phrase, number in values if phrase is not None)
+        return Thresholds(every[0] if every else None, each) if values else None
+    except KwsError as error:
+        raise click.BadParameter(f"{error}.", ctx, param) from error
+
+
 THRESHOLD = click.option(
-    "--threshold", type=Finite(0.0, 1.0), help="Confidence to fire at, instead of the model's own."
+    "--threshold",
+    "thresholds",
+    type=_Threshold(),
+    multiple=True,
+    callback=_thresholds,
+    help="Confidence above 0 and up to 1 to fire at, instead of the model's own; PHRASE=NUMBER for one phrase, and "
+    "may be repeated.",
 )
 JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")
 JSON_LINES = click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")

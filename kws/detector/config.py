@@ -21,7 +21,8 @@ class DetectorConfig:
 
     ``labels`` are the model's outputs; labels[0] is the filler. ``phrases[i]`` is heard when all the labels with the
     indices ``keywords[i]`` are; phrases may share labels. ``smooth_frames`` (w_smooth) and ``max_frames`` (w_max) count
-    posteriors: one per step of the model.
+    posteriors: one per step of the model; 1 is no smoothing, no memory. With ``refractory_ms`` 0 a phrase may be
+    detected again as soon as its score has been below the threshold.
 
     Raises:
         ValueError: a value is outside its checked bounds; the sentence starts with the field's name.

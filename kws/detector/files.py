@@ -1,59 +1,81 @@
 """Detections in sound files: what ``kws detect`` prints, through the same pipeline as the microphone."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from kws.audio import SAMPLE_RATE_HZ, read_blocks
 from kws.detector.decision import SCORE_ONE, Detection
 from kws.detector.model_file import KwsModel
 from kws.detector.pipeline import Pipeline
+from kws.detector.thresholds import Thresholds, levels_q15
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Partial:
-    """What one block of a file gave: detections, seconds heard by now, each phrase's highest score in it (0..1)."""
+    """What one block of a file gave: the detections whose peak is known by its end, seconds heard by now, and scores.
+
+    ``scores`` are each phrase's confidence in each of the block's steps, int32 [steps, phrases] in Q15; the first of
+    these steps is ``first_step`` of the file.
+    """
 
     detections: tuple[Detection, ...]
     heard_s: float
-    highest_scores: tuple[float, ...]
+    scores: NDArray[np.int32]
+    first_step: int
+
+    @property
+    def highest_scores(self) -> tuple[float, ...]:
+        """Each phrase's highest score in the block, 0..1."""
+        return tuple((self.scores.max(axis=0, initial=0) / SCORE_ONE).tolist())
 
 
 def detect_file(
-    model: KwsModel, path: Path | str, engine: str = "auto", threshold: float | None = None
+    model: KwsModel,
+    path: Path | str,
+    engine: str = "auto",
+    thresholds: float | Mapping[str, float] | Thresholds | None = None,
 ) -> list[Detection]:
-    """Return every detection in the file, in order; ``threshold`` (0..1) replaces the model's own.
+    """Return every detection in the file, in order, with its peak; ``thresholds`` (0..1) replace the model's own.
 
     Example::
 
         for detection in detect_file(model_file.load(Path("computer.kws")), "take.flac"):
-            print(detection.time_s, detection.score)
+            print(detection.time_s, detection.score, detection.peak)
 
     Raises:
-        KwsError: the file cannot be read as sound (see ``kws.audio.read_audio``), or the engine is not available.
+        KwsError: the file cannot be read as sound (see ``kws.audio.read_audio``), the engine is not available, or a
+            threshold is none or for a phrase that the model does not have.
     """
-    return [detection for partial in detect_blocks(model, path, engine, threshold) for detection in partial.detections]
+    return [detection for partial in detect_blocks(model, path, engine, thresholds) for detection in partial.detections]
 
 
 def detect_blocks(
-    model: KwsModel, path: Path | str, engine: str = "auto", threshold: float | None = None, block_s: float = 10.0
+    model: KwsModel,
+    path: Path | str,
+    engine: str = "auto",
+    thresholds: float | Mapping[str, float] | Thresholds | None = None,
+    block_s: float = 10.0,
 ) -> Iterator[Partial]:
     """Yield what each ``block_s`` of the file gave, so that hours of sound need little memory and show progress.
 
-    The file's end is followed by ``trailing_samples`` of digital silence (their detections come in a last
-    ``Partial``), so that a word at the very end is found; such a detection's time may lie after the file's end.
+    The file's end is followed by ``trailing_samples`` of digital silence (the last ``Partial``), so that a word at the
+    very end is found; such a detection's time may lie after the file's end.
     """
-    pipeline = Pipeline(model, engine, None if threshold is None else round(threshold * SCORE_ONE))
-    heard = 0
+    pipeline = Pipeline(model, engine, levels_q15(model.detector.phrases, model.thresholds, thresholds))
+    heard = steps = 0
     silence = np.zeros(trailing_samples(model), np.int16)
     for sound in (read_blocks(path, block_s), (silence,)):
         for block in sound:
             heard += 0 if block is silence else len(block)
-            found = tuple(pipeline.push(block))
-            highest = (pipeline.scores.max(axis=0, initial=0) / SCORE_ONE).tolist()
-            yield Partial(found, heard / SAMPLE_RATE_HZ, tuple(highest))
+            pipeline.push(block)
+            settled = (*pipeline.settled, *(pipeline.finish() if block is silence else ()))
+            scores = pipeline.scores
+            yield Partial(settled, heard / SAMPLE_RATE_HZ, scores, steps)
+            steps += len(scores)
 
 
 def trailing_samples(model: KwsModel) -> int:
@@ -64,8 +86,3 @@ def trailing_samples(model: KwsModel) -> int:
     """
     frames = model.graph.latency_frames + model.graph.stride * model.detector.smooth_frames + model.graph.stride - 1
     return model.frontend.window_samples + frames * model.frontend.hop_samples
-
-
-def thresholds_q15(model: KwsModel, threshold: float | None) -> tuple[int, ...]:
-    """Return each phrase's threshold in Q15: the user's (0..1) for all, or the model's own."""
-    return model.thresholds if threshold is None else (round(threshold * SCORE_ONE),) * len(model.thresholds)

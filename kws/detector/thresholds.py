@@ -66,6 +66,19 @@ class Thresholds:
         return tuple(level if given is None else q15(given) for given, level in zip(chosen, own, strict=True))
 
 
+def levels_q15(
+    phrases: Sequence[str], own: Sequence[int], given: float | Mapping[str, float] | Thresholds | None
+) -> tuple[int, ...]:
+    """Return the threshold of each of a model's phrases in Q15: what was given, or its ``own``.
+
+    Raises:
+        KwsError: a number is no threshold, or a phrase is named that the model does not have.
+    """
+    thresholds = Thresholds.of(given)
+    thresholds.check(phrases)
+    return thresholds.over(phrases, own)
+
+
 def q15(confidence: Any, name: str = "threshold") -> int:
     """Return a confidence in Q15, rounded to nearest.
 
@@ -92,4 +105,5 @@ def key(phrase: str) -> str:
     ('hey marvin', 'hey marvin')
     """
     plain = unicodedata.normalize("NFC", unicodedata.normalize("NFKC", phrase).casefold())
-    return " ".join("".join(sign if unicodedata.category(sign)[0] in "LMN" else " " for sign in plain).split())
+    words = "".join(sign if unicodedata.category(sign)[0] in "LMN" else " " for sign in plain).split()
+    return " ".join(words) or plain

@@ -17,6 +17,7 @@ from kws.data import corpus as corpora
 from kws.data.manifest import slug
 from kws.detector.decision import SCORE_ONE
 from kws.detector.model_file import KwsModel
+from kws.detector.thresholds import Thresholds
 from kws.errors import KwsError
 from kws.evaluate import scoring
 from kws.evaluate.curve import Curve, curves_under
@@ -147,7 +148,7 @@ def summary(subjects: Sequence[Subject], manifest: Path, options: Options, resul
         options.conditions.seed,
         tuple(one.name for one in subjects),
         tuple(dict.fromkeys(phrase for one in subjects for phrase in one.phrases)),
-        options.threshold is None,
+        options.thresholds is None,
         tuple(results),
     )
 
@@ -164,14 +165,14 @@ def subjects_of(models: Sequence[tuple[str, KwsModel]], options: Options) -> lis
         if label not in known:
             names = ", ".join(map(repr, known.values()))
             raise KwsError(f"phrase {phrase!r}: no model is for it; choose of {names}")
+    given = Thresholds.of(options.thresholds)
+    given.check(tuple(known.values()))
     subjects = []
     for name, model in models:
         phrases = tuple(phrase for phrase in model.detector.phrases if slug(phrase) in wanted)
         if phrases:
             one = scoring.subject(model, options.conditions.engine, phrases, name)
-            level = (
-                one.thresholds if options.threshold is None else (round(options.threshold * SCORE_ONE),) * len(phrases)
-            )
+            level = given.over(phrases, one.thresholds)
             subjects.append(dataclasses.replace(one, thresholds=level))
     return subjects
 

@@ -9,8 +9,9 @@ from kws.data import corpus as corpora
 from kws.data.corpus import Corpus
 from kws.data.manifest import slug
 from kws.data.phrases import positive_labels
-from kws.detector.decision import SCORE_ONE, OperatingPoint
+from kws.detector.decision import OperatingPoint
 from kws.detector.model_file import KwsModel
+from kws.detector.thresholds import levels_q15
 from kws.errors import KwsError
 from kws.evaluate import scoring
 from kws.evaluate.headline import by_label, headline
@@ -44,19 +45,19 @@ def evaluate(model: KwsModel, manifest: Path | Corpus, options: Options | None =
         model: the detector; its phrases say which labels are positive.
         manifest: path of a manifest.csv, or what was read of it; ``utterances.csv`` beside it, if any, explains false
             accepts.
-        options: conditions, threshold and phrases; by default split test, clean, with the model's own thresholds.
+        options: conditions, thresholds and phrases; by default split test, clean, with the model's own thresholds.
 
     Raises:
         KwsError: the manifest or a clip cannot be read, a split holds nothing to evaluate on, the model has no such
             phrase, or a room is asked for, which only pooled figures have.
     """
     options = options or Options()
-    conditions, threshold = options.conditions, options.threshold
+    conditions = options.conditions
     if conditions.room:
         raise KwsError("rooms are a row of pooled figures alone; ask for these (--pool) or leave the room out")
     phrases = _chosen(model, options.phrases)
-    own = dict(zip(model.detector.phrases, model.thresholds, strict=True))
-    levels = {phrase: own[phrase] if threshold is None else round(threshold * SCORE_ONE) for phrase in phrases}
+    q15 = levels_q15(model.detector.phrases, model.thresholds, options.thresholds)
+    levels = dict(zip(model.detector.phrases, q15, strict=True))
     corpus = corpora.read(manifest) if isinstance(manifest, Path) else manifest
     results = []
     for condition in conditions.whole():
@@ -68,7 +69,7 @@ def evaluate(model: KwsModel, manifest: Path | Corpus, options: Options | None =
         phrases,
         str(corpus.manifest),
         conditions.engine,
-        tuple(levels.values()),
+        tuple(levels[phrase] for phrase in phrases),
         conditions.noise_snr_db,
         conditions.seed,
         tuple(results),

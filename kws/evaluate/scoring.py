@@ -5,7 +5,7 @@ user's script needs no ``__main__`` guard. The numpy engine gains less; it gives
 """
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
 
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from kws.data.transcripts import Transcripts
 from kws.detector import pipeline
 from kws.detector.model_file import KwsModel
+from kws.detector.thresholds import Thresholds
 from kws.streams.conditions import Conditions
 from kws.streams.layout import build, layout_for
 from kws.streams.metrics import Trace
@@ -28,11 +29,12 @@ MAX_WORKERS = 8
 class Options:
     """What is asked of detectors: under which conditions, at which thresholds, about which phrases.
 
-    ``threshold`` (0..1) replaces the detectors' own for every phrase; ``phrases`` are some of theirs, none named: all.
+    ``thresholds`` (0..1) replace the detectors' own, for every phrase or by phrase; ``phrases`` are some of theirs,
+    none named: all.
     """
 
     conditions: Conditions = field(default_factory=Conditions)
-    threshold: float | None = None
+    thresholds: float | Mapping[str, float] | Thresholds | None = None
     phrases: tuple[str, ...] = ()
 
 

@@ -33,6 +33,19 @@ class Heard:
 
 
 @dataclass(frozen=True)
+class Peak:
+    """How high the score of an earlier detection went (0..1), once its refractory period is over or listening ends.
+
+    ``phrase`` and ``time_s`` are those of the detection.
+    """
+
+    event: ClassVar[str] = "peak"
+    phrase: str
+    time_s: float
+    peak: float
+
+
+@dataclass(frozen=True)
 class Level:
     """The loudness of the last moments in dBFS (RMS; 0 is a full-scale square wave) and the highest score in them.
 
@@ -70,7 +83,7 @@ class Summary:
 NAMED_PHRASES = 8
 """As many phrases are named where listening begins."""
 
-Event = Listening | Heard | Level | Overflow | Summary
+Event = Listening | Heard | Peak | Level | Overflow | Summary
 
 
 class View(Protocol):
@@ -145,6 +158,8 @@ def sentence(event: Event) -> str:
             return f"listening for {_listed(event.phrases)} on {event.device} ({rate}); press Ctrl+C to stop"
         case Heard():
             return f"{event.at[11:19]}  {event.phrase}  score {event.score:.3f}  at {event.time_s:.2f} s"
+        case Peak():
+            return f"          {event.phrase}  peak {event.peak:.3f}"
         case Level():
             return f"level {event.dbfs:.1f} dBFS, score {event.score:.3f}"
         case Overflow():

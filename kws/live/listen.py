@@ -6,23 +6,22 @@ import statistics
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, TextIO
 
 import numpy as np
 from numpy.typing import NDArray
-from rich.console import Console
 
 from kws.audio import SAMPLE_RATE_HZ
 from kws.detector.decision import SCORE_ONE, Detection
-from kws.detector.engine import make_engine
-from kws.detector.files import thresholds_q15
 from kws.detector.model_file import KwsModel
 from kws.detector.pipeline import Pipeline
-from kws.live.events import Heard, JsonLines, Level, Listening, Overflow, PlainLines, Summary, View, wall_clock
+from kws.detector.thresholds import Thresholds, levels_q15
+from kws.live.events import Heard, JsonLines, Level, Listening, Overflow, Peak, PlainLines, Summary, View, wall_clock
 from kws.live.microphone import Block, Microphone
 from kws.live.terminal import QUIETEST_DBFS, Terminal
+from kws.system.tables import Console
 
 LEVEL_EVERY_S = 0.1
 """How often the level is measured and shown."""
@@ -33,7 +32,7 @@ def listen(
     device: str | int | None = None,
     as_json: bool = False,
     engine: str = "auto",
-    threshold: float | None = None,
+    thresholds: float | Mapping[str, float] | Thresholds | None = None,
     seconds: float | None = None,
     levels: bool = False,
     out: TextIO | None = None,
@@ -41,13 +40,13 @@ def listen(
     """Listen and report to ``out`` (standard output) until ``seconds`` of sound were heard, SIGINT or SIGTERM.
 
     ``as_json`` writes JSON lines (``kws.live.events``; ``levels`` adds level events); otherwise a terminal gets a
-    live display and anything else plain sentences. ``threshold`` (0..1) replaces the model's own.
+    live display and anything else plain sentences. ``thresholds`` (0..1) replace the model's own.
 
     Raises:
         KwsError: there is no such device, it is busy or disappears (see ``kws.live.microphone``).
     """
-    limits_q15 = thresholds_q15(model, threshold)
-    pipeline = Pipeline(model, engine, None if threshold is None else limits_q15[0])
+    limits_q15 = levels_q15(model.detector.phrases, model.thresholds, thresholds)
+    pipeline = Pipeline(model, engine, limits_q15)
     with Microphone(device) as microphone, _until_signal(microphone.stop):
         with make_view(sys.stdout if out is None else out, as_json, levels) as view:
             view.show(
@@ -56,7 +55,7 @@ def listen(
                     device=microphone.name,
                     rate_hz=microphone.rate_hz,
                     channels=microphone.channels,
-                    engine=make_engine(model.graph, engine).name,  # "auto" says little in a log
+                    engine=pipeline.engine,  # "auto" says little in a log
                     thresholds=tuple(round(limit / SCORE_ONE, 6) for limit in limits_q15),
                 )
             )
@@ -65,6 +64,7 @@ def listen(
                 session.take(block, microphone.overflow_s)
                 if session.finished:
                     break
+            session.finish()
         # The bars are gone; the summary is the last line that stays.
         summary = session.summary(microphone.overflow_s)
         view.show(summary)
@@ -75,7 +75,7 @@ def make_view(out: TextIO, as_json: bool, levels: bool) -> View:
     """Return what shows the events on ``out``: JSON lines, a live display in a terminal, else plain lines."""
     if as_json:
         return JsonLines(out, levels)
-    console = Console(file=out, highlight=False)
+    console = Console(file=out)
     return Terminal(console) if console.is_terminal and not console.is_dumb_terminal else PlainLines(out)
 
 
@@ -103,6 +103,7 @@ class _Session:
         self._heard += len(samples)
         for detection in self._pipeline.push(samples):
             self._report(detection, block)
+        self._show_peaks(self._pipeline.settled)
         if lost_s > self._lost_s:
             self._lost_s = lost_s
             self._view.show(Overflow(time_s=self._time_s, lost_s=round(lost_s, 3)))
@@ -110,6 +111,15 @@ class _Session:
             self._meter.take(samples, self._pipeline.scores)
             if self._meter.seconds >= LEVEL_EVERY_S:
                 self._view.show(self._meter.read(self._time_s))
+
+    def finish(self) -> None:
+        """Show the peaks that the end cuts short."""
+        self._show_peaks(self._pipeline.finish())
+
+    def _show_peaks(self, settled: list[Detection]) -> None:
+        for one in settled:
+            highest = one.score if one.peak is None else one.peak
+            self._view.show(Peak(phrase=one.phrase, time_s=round(one.time_s, 4), peak=round(highest, 6)))
 
     def summary(self, lost_s: float) -> Summary:
         """Return the closing figures."""

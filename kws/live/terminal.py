@@ -1,10 +1,11 @@
 """The live display of ``kws listen`` in a terminal: level meter, score against its threshold, detections scrolling."""
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Group, RenderableType
 from rich.live import Live
 from rich.text import Text
 
 from kws.live.events import Event, Heard, Level, Listening, sentence
+from kws.system.tables import Console, data
 
 QUIETEST_DBFS = -70.0
 """The left end of the level meter."""
@@ -39,7 +40,7 @@ class Terminal:
         if isinstance(event, Listening):
             self._thresholds = dict(zip(event.phrases, event.thresholds, strict=True))
         style = "bold green" if isinstance(event, Heard) else ""
-        self._console.print(Text(sentence(event), style=style))
+        self._console.print(data(sentence(event), style))
 
 
 def bars(level: Level, threshold: float, phrase: str = "") -> RenderableType:

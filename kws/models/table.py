@@ -3,10 +3,6 @@
 from dataclasses import asdict
 from typing import Any, get_args
 
-from rich.box import SIMPLE
-from rich.console import Console
-from rich.table import Table
-
 from kws.models.configs import (
     BcResNetConfig,
     CnnConfig,
@@ -15,6 +11,7 @@ from kws.models.configs import (
     ModelConfig,
 )
 from kws.models.figures import figures
+from kws.system.tables import SIMPLE, Table, printed
 
 BANDS, OUTPUTS, HOP_MS = 40, 2, 10
 """The default frontend's features, and a filler and one keyword: the same for all, so that they can be compared."""
@@ -48,9 +45,7 @@ def describe() -> list[dict[str, Any]]:
 
 def text(rows: list[dict[str, Any]]) -> str:
     """Return ``describe``'s rows as a table for a person to read."""
-    table = Table(
-        box=SIMPLE, title=f"Models for {BANDS} bands every {HOP_MS} ms and {OUTPUTS} outputs", title_justify="left"
-    )
+    table = Table(f"Models for {BANDS} bands every {HOP_MS} ms and {OUTPUTS} outputs", box=SIMPLE)
     table.add_column("model")
     table.add_column("model.name")
     for heading in ("parameters", "M MAC/s", "step ms", "receptive ms", "latency ms", "state bytes"):
@@ -66,7 +61,4 @@ def text(rows: list[dict[str, Any]]) -> str:
             str(row["latency_ms"]),
             f"{row['state_bytes']:,}",
         )
-    console = Console(width=110, highlight=False)
-    with console.capture() as capture:
-        console.print(table)
-    return "\n".join(line.rstrip() for line in capture.get().splitlines() if line.strip())
+    return printed(table)

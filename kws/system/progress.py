@@ -5,8 +5,9 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from kws.system.tables import Console, clean
 
 Advance = Callable[..., None]
 MENTIONED_S = 2.0
@@ -32,16 +33,16 @@ def bar(description: str, total: float) -> Iterator[Advance]:
 
 def _live(description: str, total: float) -> Iterator[Advance]:
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
         TextColumn("left"),
         TimeRemainingColumn(),
-        TextColumn("{task.fields[note]}"),
+        TextColumn("{task.fields[note]}", markup=False),
     )
     with Progress(*columns, console=Console(stderr=True)) as progress:
-        task = progress.add_task(description, total=total, note="")
+        task = progress.add_task(clean(description), total=total, note="")
 
         def advance(steps: float = 1, note: str = "", before: bool = False) -> None:
             if before:
@@ -67,7 +68,7 @@ def _lines(description: str, total: float) -> Iterator[Advance]:
         if tenth > told:
             told = tenth
             left = _left(time.monotonic() - began_s, done - earlier, total - done)
-            print(f"{description}: {min(10 * tenth, 100)} %{left} {note}".rstrip(), file=sys.stderr, flush=True)
+            print(f"{clean(description)}: {min(10 * tenth, 100)} %{left} {note}".rstrip(), file=sys.stderr, flush=True)
 
     yield advance
 

@@ -2,16 +2,12 @@
 
 from typing import Any
 
-from rich.box import SIMPLE
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
-
 from kws import runtime
 from kws.data import licences
 from kws.detector import model_file
 from kws.detector.decision import SCORE_ONE
 from kws.detector.model_file import KwsModel
+from kws.system.tables import SIMPLE, Table, printed
 
 _OF = {"micro": "ESPHome's, "}
 """Whose frontend it is, where it is not the project's own."""
@@ -33,13 +29,7 @@ def describe(model: KwsModel) -> dict[str, Any]:
 
 def text(data: dict[str, Any]) -> str:
     """Return ``describe``'s data for a person to read."""
-    console = Console(width=110, highlight=False)
-    with console.capture() as capture:
-        console.print(_facts(data))
-        console.print(_operating_points(data))
-        console.print(_ledger(data))
-        console.print(Text(data["commercial_use"]["text"]), soft_wrap=True)
-    return "\n".join(line.rstrip() for line in capture.get().splitlines() if line.strip())
+    return printed(_facts(data), _operating_points(data), _ledger(data), data["commercial_use"]["text"])
 
 
 def _facts(data: dict[str, Any]) -> Table:
@@ -82,7 +72,7 @@ def _phrases(data: dict[str, Any]) -> str:
 
 
 def _operating_points(data: dict[str, Any]) -> Table:
-    table = Table(box=SIMPLE, title="Operating points", title_justify="left")
+    table = Table(box=SIMPLE, title="Operating points")
     for heading in ("phrase", "threshold", "FA/h", "FRR", "measured on"):
         table.add_column(heading)
     for point in data["operating_points"]:
@@ -97,11 +87,10 @@ def _operating_points(data: dict[str, Any]) -> Table:
 
 
 def _ledger(data: dict[str, Any]) -> Table:
-    table = Table(box=SIMPLE, title="Learned from", title_justify="left")
+    table = Table(box=SIMPLE, title="Learned from")
     for heading in ("source", "licence", "clips", "hours", "commercial use"):
         table.add_column(heading)
     for source in data["licences"]:
-        # Text: square brackets in a name are no markup.
-        cells = (source["name"], source["licence"], f"{source['clips']:,}", f"{source['hours']:.2f}")
-        table.add_row(*map(Text, (*cells, source["commercial_use"])))
+        amounts = f"{source['clips']:,}", f"{source['hours']:.2f}"
+        table.add_row(source["name"], source["licence"], *amounts, source["commercial_use"])
     return table

@@ -7,13 +7,10 @@ from pathlib import Path
 from shlex import quote
 from typing import Any
 
-from rich.box import SIMPLE_HEAD
-from rich.console import Console
-from rich.table import Table
-
 from firmware_export.write import ExportReport
 from kws.evaluate.results import Evaluation, NegativeResult, PositiveResult, SplitResult
 from kws.evaluate.show import table as details
+from kws.system.tables import SIMPLE_HEAD, Table, data, printed
 
 NEAR_PHRASES = "neg_phrase"
 
@@ -42,18 +39,14 @@ class Summary:
 
     def text(self) -> str:
         """Return the closing table and the next commands."""
-        console = Console(width=110, highlight=False)
-        with console.capture() as capture:
-            console.print(self._rates())
-            console.print("* measured from word ends that are estimated from energy", style="dim")
-            console.print(self._costs())
-        body = "\n".join(line.rstrip() for line in capture.get().splitlines() if line.strip())
+        note = data("* measured from word ends that are estimated from energy", style="dim")
+        body = printed(self._rates(), note, self._costs())
         return f"\n{body}\n\n{self.exported.text()}\n\nNext:\n" + "\n".join("  " + line for line in self._next())
 
     def _rates(self) -> Table:
         phrases = self.info["phrases"]
         title = f"{phrases[0]!r}" if len(phrases) == 1 else f"{len(phrases)} phrases"
-        table = Table(box=SIMPLE_HEAD, title=f"{title} on streams", title_justify="left")
+        table = Table(box=SIMPLE_HEAD, title=f"{title} on streams")
         for heading in ("stream", "words", "FRR (95 %)", "FA/h (95 %)", "latency, p95"):
             table.add_column(heading)
         for name, evaluation in self.evaluations:

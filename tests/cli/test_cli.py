@@ -340,3 +340,66 @@ def test_a_threshold_can_be_given(run: Run, model_path: Path, tmp_path: Path, bu
     strict = load(model_path).thresholds[0] / 32768 + 0.2999
     assert len(detections(run("detect", model_path, "a.wav", "--json", "--threshold", f"{strict:.4f}"))) < 7
     assert run("detect", model_path, "a.wav", "--threshold", "1.5").returncode == 2
+
+
+@pytest.fixture
+def two_phrases(tmp_path: Path, two_tone_model: KwsModel, burst_sound: NDArray[np.int16]) -> Path:
+    save(two_tone_model, tmp_path / "two.kws")
+    write_audio(tmp_path / "a.wav", burst_sound)
+    return tmp_path / "two.kws"
+
+
+def test_each_phrase_has_a_threshold_of_its_own(run: Run, two_phrases: Path) -> None:
+    def limits(*arguments: str) -> dict[str, float]:
+        return {one["phrase"]: one["threshold"] for one in detections(run("detect", two_phrases, "a.wav", *arguments))}
+
+    both = ("--json", "--threshold", "beep=0.5", "--threshold")
+    assert limits(*both, "high_chirp=0.25") == {"beep": 0.5, "high chirp": 0.25}
+    assert limits(*both, "0.25") == {"beep": 0.5, "high chirp": 0.25}
+    assert limits(*both, "High Chirp=1") == {"beep": 0.5}
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        (("0.5", "0.7"), "0.5 and 0.7 are both for every phrase"),
+        (("beep=0.5", "Beep=0.6"), "threshold of 'Beep' is given twice"),
+        (("0",), "it would fire once, in the first step, and never again"),
+        (("beep=0",), "threshold of 'beep' must be above 0"),
+        (("beep=loud",), "neither a number nor PHRASE=NUMBER"),
+        (("siri=0.5",), "threshold of 'siri': the model has no such phrase; it listens for 'beep', 'high chirp'"),
+    ],
+)
+@pytest.mark.parametrize("command", [("detect", "two.kws", "a.wav"), ("listen", "two.kws")])
+def test_thresholds_that_cannot_be_meant_are_refused(
+    run: Run, two_phrases: Path, command: tuple[str, ...], given: tuple[str, ...], words: str
+) -> None:
+    done = run(*command, *(part for one in given for part in ("--threshold", one)))
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+    assert words in " ".join(done.stderr.split())
+    assert done.stdout == ""
+
+
+def test_the_whole_curve_of_scores(run: Run, two_phrases: Path, tmp_path: Path) -> None:
+    found = detections(run("detect", two_phrases, "a.wav", "--json", "--scores", "curve.csv"))
+    lines = (tmp_path / "curve.csv").read_bytes().decode().split("\n")
+    assert lines[0] == "time_s,beep,high chirp"
+    assert lines[1].startswith("0.025,0.0")
+    assert lines[-1] == ""
+    rows = {row[0]: row[1:] for row in (line.split(",") for line in lines[1:-1])}
+    assert len(rows) == len(lines) - 2 == (12 * 16000 + 2000 - 400) // 160 + 1  # 2,000: the silence after the end
+    for one in found:
+        column = 0 if one["phrase"] == "beep" else 1
+        assert float(rows[f"{one['time_s']:.3f}"][column]) == one["score"]
+        assert one["peak"] in {float(scores[column]) for scores in rows.values()}
+
+
+def test_scores_are_of_one_file_and_whole_or_not_there(run: Run, two_phrases: Path, tmp_path: Path) -> None:
+    assert "one sound file" in run("detect", two_phrases, "a.wav", "a.wav", "--scores", "b.csv").stderr
+    (tmp_path / "b.csv").write_text("mine")
+    (tmp_path / "bad.wav").write_bytes((tmp_path / "a.wav").read_bytes()[:100_000])
+    refused(run("detect", two_phrases, "bad.wav", "--scores", "b.csv"))
+    assert (tmp_path / "b.csv").read_text() == "mine"
+    refused(run("detect", two_phrases, "a.wav", "--scores", "none/b.csv"))
+    assert sorted(path.name for path in tmp_path.glob("*.csv*")) == ["b.csv"]

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,9 +9,10 @@ from numpy.typing import NDArray
 
 from kws.audio import write_audio
 from kws.cli.listen import json_line, nothing_line, text_line
-from kws.detector.files import detect_blocks, detect_file, thresholds_q15, trailing_samples
+from kws.detector.files import detect_blocks, detect_file, trailing_samples
 from kws.detector.model_file import KwsModel
 from kws.detector.pipeline import Pipeline
+from kws.detector.thresholds import q15
 from kws.errors import KwsError
 
 
@@ -38,7 +40,18 @@ def test_the_size_of_the_blocks_changes_nothing(tone_model: KwsModel, take: Path
 
 
 def test_it_is_the_pipelines_own_result(tone_model: KwsModel, take: Path, burst_sound: NDArray[np.int16]) -> None:
-    assert detect_file(tone_model, take, engine="graph") == Pipeline(tone_model, "graph").push(burst_sound)
+    listening = Pipeline(tone_model, "graph")
+    made = listening.push(burst_sound)
+    found = detect_file(tone_model, take, engine="graph")
+    assert found == listening.settled + listening.finish()
+    assert [replace(one, peak=None) for one in found] == made
+
+
+def test_a_detection_comes_with_the_peak_of_its_refractory_period(tone_model: KwsModel, take: Path) -> None:
+    scores = np.concatenate([partial.scores[:, 0] for partial in detect_blocks(tone_model, take, block_s=0.3)])
+    found = detect_file(tone_model, take)
+    assert [one.peak for one in found] == [scores[one.step : one.step + 50].max() / 32768 for one in found]
+    assert all(one.peak is not None and one.peak > one.score + 0.05 for one in found)
 
 
 def test_other_rates_and_channels_find_the_same_bursts(
@@ -58,8 +71,8 @@ def test_a_word_at_the_very_end_is_found(tone_model: KwsModel, take: Path, tmp_p
     burst = np.zeros(8000, np.int16)
     burst[-1440:] = 6000 * np.sin(2 * np.pi * np.arange(1440) / 16)
     write_audio(tmp_path / "end.wav", burst)
-    assert not Pipeline(tone_model, threshold=thresholds_q15(tone_model, 0.8)[0]).push(burst)
-    assert len(detect_file(tone_model, tmp_path / "end.wav", threshold=0.8)) == 1
+    assert not Pipeline(tone_model, threshold=q15(0.8)).push(burst)
+    assert len(detect_file(tone_model, tmp_path / "end.wav", thresholds=0.8)) == 1
 
 
 def test_the_silence_fed_after_the_end_covers_latency_and_smoothing(tone_model: KwsModel) -> None:
@@ -68,11 +81,9 @@ def test_the_silence_fed_after_the_end_covers_latency_and_smoothing(tone_model: 
 
 
 def test_the_threshold_replaces_the_models(tone_model: KwsModel, take: Path) -> None:
-    assert thresholds_q15(tone_model, None) == tone_model.thresholds
-    assert thresholds_q15(tone_model, 0.25) == (8192,)
-    assert detect_file(tone_model, take, threshold=1.0) == []
-    first = detect_file(tone_model, take, threshold=0.9)[0]
-    assert first.time_s > detect_file(tone_model, take, threshold=0.3)[0].time_s
+    assert detect_file(tone_model, take, thresholds=1.0) == []
+    first = detect_file(tone_model, take, thresholds=0.9)[0]
+    assert first.time_s > detect_file(tone_model, take, thresholds=0.3)[0].time_s
 
 
 def test_json_is_one_object_per_line(tone_model: KwsModel, take: Path) -> None:
@@ -80,7 +91,8 @@ def test_json_is_one_object_per_line(tone_model: KwsModel, take: Path) -> None:
     line = json_line(take, detection, tone_model)
     assert "\n" not in line
     data = json.loads(line)
-    assert list(data) == ["file", "phrase", "time_s", "score", "threshold"]
+    assert list(data) == ["file", "phrase", "time_s", "score", "peak", "threshold"]
+    assert data["peak"] == pytest.approx(detection.peak, abs=1e-6)
     assert data["file"] == str(take)
     assert data["time_s"] == pytest.approx(detection.time_s, abs=1e-4)
     assert data["score"] == pytest.approx(detection.score, abs=1e-6)

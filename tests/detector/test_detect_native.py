@@ -156,7 +156,7 @@ def test_the_memory_it_asks_for_is_what_the_header_says() -> None:
         ("labels", 1), ("labels", 65), ("labels", 2), ("phrases", 0), ("phrases", 64), ("smooth_frames", 0),
         ("max_frames", 0), ("exp_table", ffi.NULL), ("keywords", ffi.NULL), ("keyword_counts", ffi.NULL),
         ("thresholds", ffi.NULL), ("keywords", [0, 1]), ("keywords", [1, 3]), ("keyword_counts", [0, 2]),
-        ("keyword_counts", [1, 3]), ("thresholds", [1, 32770]),
+        ("keyword_counts", [1, 3]), ("thresholds", [1, 32770]), ("thresholds", [1, 0]),
     ],
 )  # fmt: skip
 def test_constants_out_of_bounds_are_seen(field: str, value: Any) -> None:

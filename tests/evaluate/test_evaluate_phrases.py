@@ -104,7 +104,7 @@ def headline(split: SplitResult) -> tuple[object, ...]:
 
 
 def test_a_threshold_of_ones_own_is_for_all(path: Path, two_tone_model: KwsModel) -> None:
-    never = evaluate(two_tone_model, path, Options(threshold=1.0))
+    never = evaluate(two_tone_model, path, Options(thresholds=1.0))
     assert never.thresholds == (SCORE_ONE, SCORE_ONE)
 
 

@@ -12,6 +12,7 @@ import pytest
 from kws.data import corpus
 from kws.detector.decision import SCORE_ONE
 from kws.detector.model_file import KwsModel
+from kws.detector.thresholds import Thresholds
 from kws.errors import KwsError
 from kws.evaluate import pooled, report
 from kws.evaluate.curve import Curve, curves_under
@@ -138,7 +139,7 @@ def test_two_models_with_a_phrase_each_give_what_one_with_both_gives(
 
 
 def test_a_threshold_of_ones_own_replaces_the_shipped_ones(tone_corpus: Path, two_tone_model: KwsModel) -> None:
-    never = evaluated(tone_corpus, two_tone_model, threshold=1.0, conditions=Conditions())
+    never = evaluated(tone_corpus, two_tone_model, thresholds=Thresholds(1.0), conditions=Conditions())
     assert never.results[0].shipped.thresholds == (SCORE_ONE, SCORE_ONE)
     assert never.results[0].shipped.misses == 7
     assert "1.0000" in pooled_table.text(never)

@@ -139,7 +139,7 @@ def test_false_accepts_are_counted_and_explained(result: Evaluation) -> None:
 
 
 def test_a_threshold_of_ones_own(path: Path) -> None:
-    never = evaluate(loudness_model(), path, Options(threshold=1.0))
+    never = evaluate(loudness_model(), path, Options(thresholds=1.0))
     assert never.thresholds == (SCORE_ONE,)
     assert never.splits[0].positives[0].misses == 5
     assert never.splits[0].negatives[0].false_accepts == 0

@@ -89,7 +89,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static kws_detection_t found[MOST], again[MOST];
     void *memory[2] = {malloc(KWS_MODEL_MEMORY_BYTES), malloc(KWS_MODEL_MEMORY_BYTES)};
-    const int32_t threshold = size > 0 ? (int32_t)data[0] * 128 : 0;
+    const int32_t threshold = 1 + (size > 0 ? (int32_t)data[0] * 128 : 0);
     kws_t *a = detector(memory[0], threshold);
     kws_t *b = detector(memory[1], threshold);
     uint32_t random = 1;

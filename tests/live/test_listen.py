@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from rich.console import Console
 
 from kws.detector.model_file import KwsModel
 from kws.detector.pipeline import Pipeline
@@ -16,6 +15,7 @@ from kws.errors import KwsError
 from kws.live.events import Heard, JsonLines, Level, Listening, Overflow, PlainLines, Summary, json_line, sentence
 from kws.live.listen import dbfs, listen, make_view
 from kws.live.terminal import Terminal, bar
+from kws.system.tables import Console
 
 Samples = NDArray[np.int16]
 
@@ -36,13 +36,20 @@ def playing(driver: Any, burst_sound: Samples) -> Any:
 
 def test_it_reports_what_the_pipeline_finds(playing: Any, tone_model: KwsModel, burst_sound: Samples) -> None:
     first, *middle, last = run_json(tone_model, seconds=4.0)
-    expected = Pipeline(tone_model).push(burst_sound[: 4 * 16000])
+    listening = Pipeline(tone_model)
+    expected = listening.push(burst_sound[: 4 * 16000])
     assert len(expected) == 3
     assert first == {
         "event": "listening", "phrases": ["beep"], "device": "Built-in Microphone", "rate_hz": 16000, "channels": 1,
         "engine": first["engine"], "thresholds": [pytest.approx(0.7, abs=1e-4)],
     }  # fmt: skip
-    assert [event["event"] for event in middle] == ["detection"] * 3
+    assert [event["event"] for event in middle] == ["detection", "peak"] * 3
+    middle, peaks = middle[::2], middle[1::2]
+    settled = listening.settled + listening.finish()
+    for event, detection in zip(peaks, settled, strict=True):
+        assert list(event) == ["event", "phrase", "time_s", "peak"]
+        assert (event["phrase"], event["time_s"]) == ("beep", pytest.approx(detection.time_s, abs=1e-4))
+        assert event["peak"] == pytest.approx(detection.peak, abs=1e-6)
     for event, detection in zip(middle, expected, strict=True):
         assert event["phrase"] == "beep"
         assert event["time_s"] == pytest.approx(detection.time_s, abs=1e-4)
@@ -59,7 +66,7 @@ def test_seconds_are_exact_though_no_multiple_of_a_block(playing: Any, tone_mode
 
 
 def test_the_threshold_replaces_the_models(playing: Any, tone_model: KwsModel) -> None:
-    events = run_json(tone_model, seconds=4.0, threshold=1.0)
+    events = run_json(tone_model, seconds=4.0, thresholds=1.0)
     assert events[0]["thresholds"] == [1.0]
     assert events[-1]["detections"] == 0
     assert events[-1]["latency_ms_median"] is None
@@ -116,7 +123,9 @@ def test_it_listens_in_another_thread_too(playing: Any, tone_model: KwsModel) ->
 def test_plain_lines_for_a_log(playing: Any, tone_model: KwsModel) -> None:
     out = io.StringIO()
     summary = listen(tone_model, seconds=4.0, out=out)
-    first, *middle, last = out.getvalue().splitlines()
+    first, *both, last = out.getvalue().splitlines()
+    middle, peaks = both[::2], both[1::2]
+    assert all(re.fullmatch(r" {10}beep  peak 0\.9\d\d", line) for line in peaks)
     assert first == "listening for 'beep' on Built-in Microphone (16 kHz); press Ctrl+C to stop"
     assert len(middle) == summary.detections == 3
     assert all(re.fullmatch(r"\d\d:\d\d:\d\d  beep  score 0\.\d{3}  at \d\.\d\d s", line) for line in middle)

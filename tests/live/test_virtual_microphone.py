@@ -170,7 +170,7 @@ def test_a_trained_detector_hears_people_as_it_does_in_files(
     pause = np.random.default_rng(0).normal(0, 8, 16000).astype(np.int16)
     write_audio(tmp_path / "talk.wav", np.concatenate([part for clip in clips for part in (pause, clip)] + [pause]))
     threshold = threshold_in_the_widest_gap([int(scores(model, np.concatenate([clip, pause])).max()) for clip in clips])
-    expected = list(detect_file(model, tmp_path / "talk.wav", threshold=threshold))
+    expected = list(detect_file(model, tmp_path / "talk.wav", thresholds=threshold))
     assert len(expected) >= 3
     listeners.append(Listener(environment, GOLDEN, "--threshold", str(threshold)))
     assert_same(play_to(listeners[0], tmp_path / "talk.wav", environment), expected)

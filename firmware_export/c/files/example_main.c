@@ -88,7 +88,7 @@ int main(int argc, char **argv)
             steps = 1;
         } else if (strcmp(argv[i], "--threshold") == 0 && i + 1 < argc) {
             if (kws_set_threshold(kws, KWS_EVERY_PHRASE, (int32_t)strtol(argv[++i], NULL, 10)) != KWS_OK) {
-                fprintf(stderr, "--threshold must be 0 to 32768, or 32769 to never fire\n");
+                fprintf(stderr, "--threshold must be 1 to 32768, or 32769 to never fire\n");
                 return 2;
             }
         } else if (argv[i][0] == '-' || file != stdin) {

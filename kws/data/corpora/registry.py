@@ -2,10 +2,6 @@
 
 from typing import Any
 
-from rich.box import SIMPLE
-from rich.console import Console
-from rich.table import Table
-
 from kws.data.corpora import (
     common_voice,
     esc50,
@@ -18,6 +14,7 @@ from kws.data.corpora import (
 )
 from kws.data.corpora.adapter import Adapter
 from kws.data.licences import terms
+from kws.system.tables import SIMPLE, Table, printed
 
 ADAPTERS: dict[str, Adapter] = {
     adapter.kind: adapter
@@ -57,7 +54,4 @@ def table(rows: list[dict[str, Any]]) -> str:
         for index, one in enumerate(row["licences"] or own):
             first = (row["kind"], f"{row['name']}: {row['holds']}") if index == 0 else ("", "")
             shown.add_row(*first, one["licence"], one["commercial_use"])
-    console = Console(width=150, highlight=False, markup=False)
-    with console.capture() as capture:
-        console.print(shown)
-    return "\n".join(line.rstrip() for line in capture.get().splitlines() if line.strip())
+    return printed(shown, width=150)

@@ -5,14 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rich.box import SIMPLE
-from rich.console import Console
-from rich.table import Table
-
 from kws.data.copies import speakers_in_several_splits
 from kws.data.corpora.adapter import Skips
 from kws.data.licences import commercial_use
 from kws.data.manifest import SPLITS, Clip
+from kws.system.tables import SIMPLE, Table, clean, printed
 
 SHOWN_LABELS = 20
 SHOWN_NAMES = 3
@@ -44,10 +41,7 @@ class Report:
 
     def text(self) -> str:
         """Return what a person should know before training with it."""
-        console = Console(width=110, highlight=False, markup=False)
-        with console.capture() as capture:
-            console.print(self._table())
-        lines = [line.rstrip() for line in capture.get().splitlines() if line.strip()]
+        lines = []
         for reason, names in self._left_out():
             some = ", ".join(map(self._short, names[:SHOWN_NAMES])) + (", .." if len(names) > SHOWN_NAMES else "")
             lines.append(f"left out: {len(names):,} ({reason}): {some}")
@@ -56,7 +50,7 @@ class Report:
         lines += [f"no clip in {split}" for split in SPLITS if all(clip.split != split for clip in self.clips)]
         lines.append(self._use().text())
         lines.append(str(self.manifest))
-        return "\n".join(lines)
+        return "\n".join([printed(self._table()), *map(clean, lines)])
 
     def _use(self) -> Any:
         return commercial_use(clip.licence for clip in self.clips)
@@ -81,7 +75,7 @@ class Report:
             label: sum(amount["clips"] for key, amount in amounts.items() if key[0] == label) for label, _ in amounts
         }
         labels = sorted(clips_of, key=lambda label: (-clips_of[label], label))
-        shown = Table(box=SIMPLE, title=str(self.folder), title_justify="left")
+        shown = Table(box=SIMPLE, title=str(self.folder))
         for heading in ("label", *(f"{split}: clips, hours, speakers" for split in SPLITS)):
             shown.add_column(heading)
         for label in labels[:SHOWN_LABELS]:

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
-
-from rich.box import SIMPLE_HEAD
-from rich.console import Console
-from rich.table import Table
 
 from kws.detector.decision import SCORE_ONE
 from kws.evaluate.intervals import binomial_interval, poisson_interval
 from kws.evaluate.results import Evaluation, FalseAccept, NegativeResult, PositiveResult, SplitResult
 from kws.streams.sweep import DetPoint, best
+from kws.system.tables import SIMPLE_HEAD, Table, clean, plain
 
 WIDTH = 108
 SHOWN_FALSE_ACCEPTS = 5
@@ -108,21 +104,15 @@ def _noise(evaluation: Evaluation) -> str:
 
 def titled_table(title: str, headings: Sequence[str], folded: str) -> Table:
     """Return a table without rows; only the column ``folded`` breaks its lines."""
-    table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), title_justify="left", title_style="")
-    table.title = title
+    table = Table(title, box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), title_style="")
     for heading in headings:
-        table.add_column(heading, no_wrap=heading != folded, overflow="fold")
+        table.add_column(clean(heading), no_wrap=heading != folded, overflow="fold")
     return table
 
 
 def printed(table: Table, notes: Sequence[str]) -> str:
     """Return the table and the lines after it as text without colours."""
-    console = Console(width=WIDTH, file=io.StringIO(), force_terminal=False, markup=False, highlight=False)
-    console.print(table)
-    for line in notes:
-        console.print(line, soft_wrap=True)
-    assert isinstance(console.file, io.StringIO)
-    return "\n".join(line.rstrip() for line in console.file.getvalue().strip("\n").split("\n"))
+    return plain(table, *notes, width=WIDTH)
 
 
 def _positive_cells(result: PositiveResult) -> tuple[str, ...]:

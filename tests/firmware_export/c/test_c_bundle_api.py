@@ -116,9 +116,10 @@ def test_what_is_out_of_bounds_is_refused(built: Path, tmp_path: Path) -> None:
           if (KWS_MODEL_PHRASES != {phrases} || kws_set_threshold(kws, {phrases}, 1) != KWS_ERROR_ARGUMENT) return 6;
           if (kws_set_threshold(kws, -2, 1) != KWS_ERROR_ARGUMENT) return 7;
           if (kws_set_threshold(kws, 0, -1) != KWS_ERROR_ARGUMENT) return 8;
+          if (kws_set_threshold(kws, 0, 0) != KWS_ERROR_ARGUMENT) return 14;
           if (kws_set_threshold(kws, 0, 32770) != KWS_ERROR_ARGUMENT) return 9;
           if (kws_set_threshold(kws, {phrases - 1}, 32769) != KWS_OK) return 10;
-          if (kws_set_threshold(kws, KWS_EVERY_PHRASE, 0) != KWS_OK) return 11;
+          if (kws_set_threshold(kws, KWS_EVERY_PHRASE, 1) != KWS_OK) return 11;
           return kws_score(kws, -1) == 0 && kws_score(kws, {phrases}) == 0 ? 0 : 12;
         }}""",
     )
@@ -154,7 +155,7 @@ def test_time_goes_on_when_the_step_counter_begins_anew(built: Path, two_tone_mo
           kws_t *kws;
           kws_detection_t found;
           if (kws_init(&kws, &kws_model, memory, sizeof memory) != KWS_OK) return 1;
-          if (kws_set_threshold(kws, KWS_EVERY_PHRASE, 0) != KWS_OK) return 2;
+          if (kws_set_threshold(kws, KWS_EVERY_PHRASE, 1) != KWS_OK) return 2;
           kws->steps = UINT64_C(0x100000000);
           if (kws_feed(kws, samples, {two_tone_model.step_end(0)}, &found, 1) < 1) return 3;
           if (found.step != 0 || kws_steps(kws) != 1) return 4;

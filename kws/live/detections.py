@@ -1,0 +1,36 @@
+"""The microphone's detections, one by one: ``kws.listen`` (docs/python.md)."""
+
+from collections.abc import Iterator
+
+from kws.detector.config import Detection
+from kws.detector.front_door import Detector, Model, Thresholds
+from kws.live.microphone import Microphone
+
+
+def listen(
+    model: Model, *, device: str | int | None = None, thresholds: Thresholds = None, engine: str = "auto"
+) -> Iterator[Detection]:
+    """Return an iterator over the detections in what the microphone hears; it waits for the next one and does not end.
+
+    The device is open from the first ``next`` on until the iterator is closed or forgotten. A detection comes at once,
+    before its ``peak`` is known::
+
+        for detection in kws.listen("computer.kws"):
+            print(detection.phrase)
+
+    Args:
+        model: path of a ``.kws`` file.
+        device: name (or part of it) or number of the input device; None: the system's default.
+        thresholds: as ``Detector`` takes them.
+        engine: as ``Detector`` takes it.
+
+    Raises:
+        KwsError: what ``Detector`` raises; while iterating: there is no such device, it is busy or disappears.
+    """
+    return _detections(Detector(model, thresholds=thresholds, engine=engine), device)
+
+
+def _detections(detector: Detector, device: str | int | None) -> Iterator[Detection]:
+    with Microphone(device) as microphone:
+        for block in microphone.blocks():
+            yield from detector.push(block.samples)
