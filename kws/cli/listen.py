@@ -44,8 +44,8 @@ def detect(
     from kws.detector.score_file import writing_scores
     from kws.detector.thresholds import levels_q15
 
-    if scores is not None and len(files) > 1:
-        raise click.UsageError("--scores is for one sound file; give them one by one")
+    if scores is not None:
+        _check_scores(scores, model, files)
     loaded, good = load(model), True
     levels_q15(loaded.detector.phrases, loaded.thresholds, thresholds)  # what is wrong for one file is wrong for all
     for file in files:
@@ -98,6 +98,13 @@ def listen(
     if model is None:
         raise click.UsageError("give the model to listen with, for example: kws listen out/computer/computer.kws")
     run(load(model), device=device, as_json=as_json, engine=engine, thresholds=thresholds, seconds=seconds)
+
+
+def _check_scores(scores: Path, model: Path, files: tuple[Path, ...]) -> None:
+    if len(files) > 1:
+        raise click.UsageError("--scores is for one sound file; give them one by one")
+    if scores.resolve() in {path.resolve() for path in (model, *files)}:
+        raise click.UsageError(f"--scores {scores}: this is what is read; give another file to write to")
 
 
 def text_line(

@@ -397,6 +397,9 @@ def test_the_whole_curve_of_scores(run: Run, two_phrases: Path, tmp_path: Path) 
 
 def test_scores_are_of_one_file_and_whole_or_not_there(run: Run, two_phrases: Path, tmp_path: Path) -> None:
     assert "one sound file" in run("detect", two_phrases, "a.wav", "a.wav", "--scores", "b.csv").stderr
+    before = (tmp_path / "a.wav").read_bytes()
+    assert "this is what is read" in run("detect", two_phrases, "a.wav", "--scores", "./a.wav").stderr
+    assert (tmp_path / "a.wav").read_bytes() == before
     (tmp_path / "b.csv").write_text("mine")
     (tmp_path / "bad.wav").write_bytes((tmp_path / "a.wav").read_bytes()[:100_000])
     refused(run("detect", two_phrases, "bad.wav", "--scores", "b.csv"))

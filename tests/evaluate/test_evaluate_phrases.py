@@ -103,9 +103,15 @@ def headline(split: SplitResult) -> tuple[object, ...]:
     return split.phrase, split.positives, split.negatives[0], split.det
 
 
-def test_a_threshold_of_ones_own_is_for_all(path: Path, two_tone_model: KwsModel) -> None:
+def test_a_threshold_of_ones_own_is_for_all_or_for_one(path: Path, two_tone_model: KwsModel) -> None:
     never = evaluate(two_tone_model, path, Options(thresholds=1.0))
     assert never.thresholds == (SCORE_ONE, SCORE_ONE)
+    one = evaluate(two_tone_model, path, Options(thresholds={"high_chirp": 0.5}))
+    assert one.thresholds == (two_tone_model.thresholds[0], SCORE_ONE // 2)
+    chirp = evaluate(two_tone_model, path, Options(thresholds={"high_chirp": 0.5}, phrases=("high chirp",)))
+    assert chirp.thresholds == (SCORE_ONE // 2,)
+    with pytest.raises(KwsError, match="'siri': the model has no such phrase"):
+        evaluate(two_tone_model, path, Options(thresholds={"siri": 0.5}))
 
 
 def test_transcripts_are_read_for_each_phrase(path: Path) -> None:
