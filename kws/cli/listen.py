@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from kws.cli.options import ENGINE, FILE, JSON_LINES, THRESHOLD, Finite, complain
+from kws.cli.options import CHANNEL, ENGINE, FILE, JSON_LINES, THRESHOLD, Finite, complain, raw_samples
 from kws.errors import KwsError
 
 if TYPE_CHECKING:
+    from kws.audio import Pcm
     from kws.detector.decision import Detection
     from kws.detector.model_file import KwsModel
 
@@ -24,25 +25,43 @@ if TYPE_CHECKING:
 @JSON_LINES
 @ENGINE
 @THRESHOLD
-def detect(model: Path, files: tuple[Path, ...], as_json: bool, engine: str, threshold: float | None) -> None:
-    """Find the wake word in FILES: WAV, FLAC, OGG, Opus or MP3, any rate, any number of channels."""
+@CHANNEL
+@raw_samples
+def detect(
+    model: Path,
+    files: tuple[Path, ...],
+    as_json: bool,
+    engine: str,
+    threshold: float | None,
+    channel: int | None,
+    samples: Pcm | None,
+) -> None:
+    """Find the wake word in FILES: WAV, FLAC, OGG, Opus or MP3, any rate, any number of channels.
+
+    A FILE may be a pipe, and - is standard input: WAV and --raw are heard while they come; of other formats all is
+    kept in a temporary file first.
+    """
+    from kws.audio import Steady, heard, open_sound
     from kws.detector.files import detect_blocks
     from kws.detector.model_file import load
 
     loaded, good = load(model), True
     for file in files:
-        found, highest = 0, (0.0,) * len(loaded.detector.phrases)
+        found, highest, steady = 0, (0.0,) * len(loaded.detector.phrases), Steady()
         try:
-            for partial in detect_blocks(loaded, file, engine, threshold):
-                found += len(partial.detections)
-                highest = tuple(map(max, highest, partial.highest_scores))
-                for detection in partial.detections:
-                    print((json_line if as_json else text_line)(file, detection, loaded, threshold), flush=True)
+            with open_sound(file, samples) as sound:
+                for partial in detect_blocks(loaded, heard(sound, channel, steady), engine, threshold):
+                    found += len(partial.detections)
+                    highest = tuple(map(max, highest, partial.highest_scores))
+                    for detection in partial.detections:
+                        print((json_line if as_json else text_line)(file, detection, loaded, threshold), flush=True)
         except KwsError as error:  # the other files are still of use
             complain(str(error))
             good = False
         else:
-            if not found and not as_json:
+            if steady.remark:
+                complain(f"{file}: {steady.remark}; check the microphone or program that recorded it")
+            elif not found and not as_json:
                 print(nothing_line(file, highest, loaded, threshold), file=sys.stderr)
     if not good:
         sys.exit(2)

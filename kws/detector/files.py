@@ -1,10 +1,11 @@
 """Detections in sound files: what ``kws detect`` prints, through the same pipeline as the microphone."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from kws.audio import SAMPLE_RATE_HZ, read_blocks
 from kws.detector.decision import SCORE_ONE, Detection
@@ -38,9 +39,15 @@ def detect_file(
 
 
 def detect_blocks(
-    model: KwsModel, path: Path | str, engine: str = "auto", threshold: float | None = None, block_s: float = 10.0
+    model: KwsModel,
+    source: Path | str | Iterable[NDArray[np.int16]],
+    engine: str = "auto",
+    threshold: float | None = None,
+    block_s: float = 10.0,
 ) -> Iterator[Partial]:
     """Yield what each ``block_s`` of the file gave, so that hours of sound need little memory and show progress.
+
+    ``source`` may be blocks of sound, int16 [n] at 16 kHz, as they come (``kws.audio.heard``), in place of a path.
 
     The file's end is followed by ``trailing_samples`` of digital silence (their detections come in a last
     ``Partial``), so that a word at the very end is found; such a detection's time may lie after the file's end.
@@ -48,7 +55,8 @@ def detect_blocks(
     pipeline = Pipeline(model, engine, None if threshold is None else round(threshold * SCORE_ONE))
     heard = 0
     silence = np.zeros(trailing_samples(model), np.int16)
-    for sound in (read_blocks(path, block_s), (silence,)):
+    blocks = read_blocks(source, block_s) if isinstance(source, Path | str) else source
+    for sound in (blocks, (silence,)):
         for block in sound:
             heard += 0 if block is silence else len(block)
             found = tuple(pipeline.push(block))

@@ -14,7 +14,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from kws.audio import SAMPLE_RATE_HZ, read_audio
+from kws.audio import SAMPLE_RATE_HZ
+from kws.data.clip_sound import read_clip
 from kws.data.manifest import RESERVED, Clip
 from kws.data.phrases import contains, positive_labels, said, word_times
 from kws.data.transcripts import Transcripts
@@ -92,10 +93,10 @@ class Plan:
     kind: Kind
     phrase: str
     clips: tuple[Clip, ...]
-    noise_paths: tuple[str, ...] = ()
+    noises: tuple[Clip, ...] = ()
     noise_snr_db: float | None = None
     seed: int = 0
-    room_paths: tuple[str, ...] = ()
+    rooms: tuple[Clip, ...] = ()
 
     @property
     def duration_s(self) -> float:
@@ -122,16 +123,16 @@ def plans(
         KwsError: noise or a room is asked for and the split has none.
     """
     mine = [clip for clip in clips if clip.split == split]
-    noise_paths = tuple(clip.path for clip in mine if clip.label == "noise") if noise_snr_db is not None else ()
+    noises = tuple(clip for clip in mine if clip.label == "noise") if noise_snr_db is not None else ()
     if noise_snr_db is not None:
-        NoiseBed(noise_paths, noise_snr_db)  # refuses a split without noise before any work is done
-    room_paths = Rooms([clip.path for clip in mine if clip.label == "rir"]).paths if room else ()
+        NoiseBed(noises, noise_snr_db)  # refuses a split without noise before any work is done
+    rooms = Rooms([clip for clip in mine if clip.label == "rir"]).clips if room else ()
     planned = []
     for (label, kind, phrase, name), members in _group(mine, _several(phrases)).items():
         unmixed = label in ("noise", "music")  # the noise itself is heard as it is
-        paths, snr_db, walls = ((), None, ()) if unmixed else (noise_paths, noise_snr_db, room_paths)
+        under, snr_db, walls = ((), None, ()) if unmixed else (noises, noise_snr_db, rooms)
         full_name = f"{split}/{label}/{name}"
-        planned.append(Plan(full_name, label, kind, phrase, tuple(members), paths, snr_db, seed, walls))
+        planned.append(Plan(full_name, label, kind, phrase, tuple(members), under, snr_db, seed, walls))
     return tuple(planned)
 
 
@@ -181,17 +182,17 @@ def build(plan: Plan, transcripts: Transcripts | None = None) -> Stream:
         KwsError: a clip cannot be read, or holds a sentence without the phrase's times.
     """
     rng = np.random.default_rng([plan.seed, zlib.crc32(plan.name.encode())])
-    clips = [read_audio(clip.path) for clip in plan.clips]
+    clips = [read_clip(clip) for clip in plan.clips]
     gap = round(_gap_s(plan.kind) * SAMPLE_RATE_HZ)
     starts, total = _positions([len(clip) for clip in clips], gap)
     mix = rng.standard_normal(total, dtype=np.float32) * np.float32(32768.0 * 10.0 ** (DITHER_DBFS / 20.0))
-    rooms = Rooms(plan.room_paths) if plan.room_paths else None
+    rooms = Rooms(plan.rooms) if plan.rooms else None
     for start, clip in zip(starts, clips, strict=True):
         sound = _faded(clip) if rooms is None else rooms.heard(_faded(clip), rng)[: total - start]
         mix[start : start + len(sound)] += sound
     if plan.noise_snr_db is not None:
         bounds = [0, *(start - gap // 2 for start in starts[1:]), total]
-        mix += NoiseBed(plan.noise_paths, plan.noise_snr_db).under(clips, bounds, rng)
+        mix += NoiseBed(plan.noises, plan.noise_snr_db).under(clips, bounds, rng)
     if plan.noise_snr_db is not None or rooms is not None:
         mix *= np.float32(min(1.0, 32767.0 / max(1.0, float(np.abs(mix).max()))))  # louder than full scale: all down
     samples = np.clip(np.rint(mix), -32768, 32767).astype(np.int16)

@@ -8,9 +8,9 @@ from dataclasses import asdict, astuple, replace
 from pathlib import Path
 from typing import Any
 
-from kws.audio import declared_seconds
 from kws.config import to_data
 from kws.data import manifest, transcripts
+from kws.data.clip_sound import clip_seconds
 from kws.data.examples.pool import ClipPool, read_pool
 from kws.data.manifest import Clip
 from kws.data.phrases import contains, positive_labels
@@ -52,7 +52,7 @@ def read_domains(recipe: Recipe, manifests: Sequence[Path]) -> list[Domain]:
 
 def _with_duration(clip: Clip) -> Clip:
     """Return the clip with its length, which a manifest may leave empty."""
-    return clip if clip.duration_s > 0.0 else replace(clip, duration_s=declared_seconds(clip.path))
+    return replace(clip, duration_s=clip_seconds(clip))
 
 
 def pool_of(recipe: Recipe, domains: Sequence[Domain], said: transcripts.Transcripts, split: str) -> ClipPool:
@@ -158,7 +158,9 @@ def digest(recipe: Recipe, clips: Sequence[Clip], said: transcripts.Transcripts)
         path, times_s = Path(clip.path), (clip.duration_s, clip.kw_start_s, clip.kw_end_s)
         size = path.stat().st_size if path.exists() else 0
         utterances = [astuple(one) for one in said.get(clip.path, ())]
-        row = (path.name, size, clip.split, clip.label, *times_s, [asdict(word) for word in clip.words], utterances)
+        chosen = () if clip.channel is None else (clip.channel,)
+        words = [asdict(word) for word in clip.words]
+        row = (path.name, size, clip.split, clip.label, *times_s, words, utterances, *chosen)
         found.update(json.dumps(row).encode())
     if recipe.train.shards:
         for path in shard_paths([recipe.train.shards]):

@@ -71,7 +71,7 @@ def held_out_streams(
         KwsError: a clip cannot be read, or the split has no positive of a phrase or nothing without it.
     """
     rng = np.random.default_rng((seed, zlib.crc32(b"held-out streams")))
-    noises = tuple(clip.path for domain in domains for clip in domain.clips if _is_noise(clip))
+    noises = tuple(clip for domain in domains for clip in domain.clips if _is_noise(clip))
     planned: list[_Planned] = []
     for index, phrase in enumerate(phrases):
         found: dict[tuple[str, bool], list[Clip]] = {}  # a folder of recordings may be called as synthetic speech is
@@ -113,7 +113,7 @@ def _make(
     plan = planned.plan
     stream = build(plan, transcripts)
     samples = stream.samples
-    if _is_noisy(plan) and not plan.noise_paths:
+    if _is_noisy(plan) and not plan.noises:
         samples = with_generated_noise(stream, np.random.default_rng(zlib.crc32(plan.name.encode())))
     features = torch.from_numpy(compute(samples, frontend))
     if planned.index >= 0:
@@ -178,11 +178,11 @@ def _choose(clips: list[Clip], count: int, rng: np.random.Generator) -> list[Cli
     return [clips[place] for place in sorted(rng.permutation(len(clips))[:count])]
 
 
-def _both_ways(clips: list[Clip], phrase: str, noises: tuple[str, ...], repeat: bool) -> list[Plan]:
+def _both_ways(clips: list[Clip], phrase: str, noises: tuple[Clip, ...], repeat: bool) -> list[Plan]:
     """Plan every other clip clean and the rest with noise; with ``repeat`` every clip both ways."""
     clean, noisy = (clips, clips) if repeat else (clips[::2], clips[1::2])
     under = [
-        replace(plan, name=f"{plan.name}/noise", noise_paths=noises, noise_snr_db=NOISE_SNR_DB if noises else None)
+        replace(plan, name=f"{plan.name}/noise", noises=noises, noise_snr_db=NOISE_SNR_DB if noises else None)
         for plan in plans(noisy, SPLIT, phrase)
     ]
     return [*plans(clean, SPLIT, phrase), *under]

@@ -10,9 +10,10 @@ from typing import Any
 from kws.errors import KwsError
 
 SOUNDS = frozenset(
-    ".wav .flac .ogg .oga .opus .mp3 .aif .aiff .aifc .au .snd .caf .w64 .rf64 .sph".split(),
+    {".wav", ".rf64", ".w64", ".flac", ".ogg", ".oga", ".opus", ".mp3"}
+    | {".aif", ".aiff", ".aifc", ".au", ".snd", ".caf", ".sph"}
 )
-UNREADABLE = frozenset(".m4a .mp4 .aac .wma .amr .webm .3gp .voc .raw .pcm".split())
+UNREADABLE = frozenset({".m4a", ".mp4", ".aac", ".wma", ".amr", ".webm", ".3gp", ".voc", ".raw", ".pcm"})
 """What recorders also write and kws cannot read."""
 
 
@@ -21,13 +22,14 @@ class Options:
     """What the user decides.
 
     One split for all clips, one licence for all; for a folder of recordings, its pattern. ``clear_only`` leaves out
-    what is not clearly for commercial use (``kws.data.licences``).
+    what is not clearly for commercial use (``kws.data.licences``). ``channel`` is what the clips' column will say.
     """
 
     split: str = ""
     licence: str = ""
     pattern: str = ""
     clear_only: bool = False
+    channel: int | None = None
 
 
 @dataclass(frozen=True)

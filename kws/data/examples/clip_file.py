@@ -15,8 +15,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kws.audio import Samples, read_audio
+from kws.audio import Samples
+from kws.data.clip_sound import read_clip
 from kws.data.examples.pool import ClipPool, Item
+from kws.data.manifest import Clip
 from kws.errors import KwsError
 from kws.system import progress
 from kws.system.files import replacing, unwritable
@@ -112,11 +114,11 @@ def _remove_unfinished(path: Path) -> None:
 
 
 def _decode(items: Sequence[Item], path: Path, processes: int) -> None:
-    paths = [item.clip.path for item in items]
-    chunks = [paths[begin : begin + _CHUNK_CLIPS] for begin in range(0, len(paths), _CHUNK_CLIPS)]
+    clips = [item.clip for item in items]
+    chunks = [clips[begin : begin + _CHUNK_CLIPS] for begin in range(0, len(clips), _CHUNK_CLIPS)]
     long = sum(item.clip.duration_s for item in items) > _SECONDS_WORTH_PROCESSES
     lengths: list[int] = []
-    with replacing(path) as file, progress.bar("Decoding clips", len(paths)) as advance:
+    with replacing(path) as file, progress.bar("Decoding clips", len(clips)) as advance:
         for sounds in in_order(_Decoder(chunks), len(chunks), processes if long and processes > 1 else 0):
             for samples in sounds:
                 lengths.append(len(samples))
@@ -127,10 +129,10 @@ def _decode(items: Sequence[Item], path: Path, processes: int) -> None:
 
 @dataclasses.dataclass(frozen=True)
 class _Decoder:
-    chunks: Sequence[Sequence[str]]
+    chunks: Sequence[Sequence[Clip]]
 
     def __call__(self, index: int) -> list[NDArray[np.int16]]:
-        return [read_audio(Path(path)) for path in self.chunks[index]]
+        return [read_clip(clip) for clip in self.chunks[index]]
 
 
 def _digest(items: Sequence[Item]) -> str:
@@ -143,5 +145,6 @@ def _digest(items: Sequence[Item]) -> str:
             row: tuple[Any, ...] = (str(path.absolute()), state.st_size, state.st_mtime_ns)
         except OSError:
             row = (str(path), "missing")  # who decodes it says so
+        row += () if item.clip.channel is None else (item.clip.channel,)
         digest.update(json.dumps(row).encode())
     return digest.hexdigest()[:16]
