@@ -41,6 +41,7 @@ __all__ = [
     "read_audio",
     "read_blocks",
     "read_channels",
+    "tell_mixed",
     "to_int16",
     "write_audio",
 ]
@@ -164,15 +165,21 @@ def write_audio(path: Path | str, samples: NDArray[np.int16]) -> None:
     replace_file(path, encoded.getvalue())
 
 
+def tell_mixed(name: str, count: int) -> None:
+    """Tell, once, that more than two channels are mixed: one of them may be all that is worth hearing."""
+    if count > 2:
+        notice.once(
+            "channels",
+            f"{name}: its {count} channels are mixed to one; choose one by --channel 1 to {count} "
+            "(in a manifest: the column channel), or say mix",
+        )
+
+
 def _check_channel(sound: Sound, channel: int | None) -> None:
     """Refuse a channel that is not there; tell that more than two are mixed."""
     count = sound.channels
-    if channel is None and count > 2:
-        notice.once(
-            "channels",
-            f"{sound.name}: its {count} channels are mixed to one; choose one by --channel 1 to {count} "
-            "(in a manifest: the column channel), or say mix",
-        )
+    if channel is None:
+        tell_mixed(sound.name, count)
     if channel is not None and channel > count:
         has = "has one channel" if count == 1 else f"has {count} channels"
         raise KwsError(f"{sound.name}: {has}, so there is no channel {channel}; give --channel 1 to {count}, or mix")

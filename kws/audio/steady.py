@@ -36,9 +36,14 @@ class Steady:
         return self.samples > 0 and self._value == 0.0
 
     @property
+    def throughout(self) -> bool:
+        """Whether it has not changed since its start."""
+        return 0 < self.samples == self._total
+
+    @property
     def remark(self) -> str:
         """What to say of a sound that has not changed since its start; "" of any other."""
-        if not self.samples or self.samples < self._total:
+        if not self.throughout:
             return ""
         if self.silent:
             return "is digital silence throughout: every sample is 0"

@@ -75,6 +75,7 @@ def detect(
 @JSON_LINES
 @ENGINE
 @THRESHOLD
+@CHANNEL
 def listen(
     model: Path | None,
     device: str | None,
@@ -83,6 +84,7 @@ def listen(
     as_json: bool,
     engine: str,
     threshold: float | None,
+    channel: int | None,
 ) -> None:
     """Listen to the microphone; show the level and every detection."""
     from kws.detector.model_file import load
@@ -95,7 +97,15 @@ def listen(
         return
     if model is None:
         raise click.UsageError("give the model to listen with, for example: kws listen out/computer/computer.kws")
-    run(load(model), device=device, as_json=as_json, engine=engine, threshold=threshold, seconds=seconds)
+    run(
+        load(model),
+        device=device,
+        as_json=as_json,
+        engine=engine,
+        threshold=threshold,
+        seconds=seconds,
+        channel=channel,
+    )
 
 
 def text_line(path: Path | str, detection: Detection, model: KwsModel, threshold: float | None = None) -> str:

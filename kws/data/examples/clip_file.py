@@ -7,6 +7,7 @@ Samples int16 at 16 kHz, clip after clip; then, for each clip, how many: int64.
 import dataclasses
 import hashlib
 import json
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -118,13 +119,26 @@ def _decode(items: Sequence[Item], path: Path, processes: int) -> None:
     chunks = [clips[begin : begin + _CHUNK_CLIPS] for begin in range(0, len(clips), _CHUNK_CLIPS)]
     long = sum(item.clip.duration_s for item in items) > _SECONDS_WORTH_PROCESSES
     lengths: list[int] = []
+    silent: list[str] = []
     with replacing(path) as file, progress.bar("Decoding clips", len(clips)) as advance:
         for sounds in in_order(_Decoder(chunks), len(chunks), processes if long and processes > 1 else 0):
             for samples in sounds:
+                if not samples.any():
+                    silent.append(clips[len(lengths)].path)
                 lengths.append(len(samples))
                 file.write(samples.data)
             advance(len(sounds))
         file.write(np.array(lengths, np.int64).data)
+    if silent:
+        _tell_silent(silent, len(clips))
+
+
+def _tell_silent(silent: Sequence[str], clips: int) -> None:
+    print(
+        f"kws: {len(silent):,} of {clips:,} clips are digital silence throughout, such as {silent[0]}; "
+        "take them out of the manifest (kws corpus --check leaves them out)",
+        file=sys.stderr,
+    )
 
 
 @dataclasses.dataclass(frozen=True)
