@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from kws.audio import read_audio
 from kws.data import manifest
+from kws.data.clip_sound import read_clip
 from kws.data.manifest import Clip
 from kws.data.sounds.endpoints import estimate
 
@@ -38,7 +38,7 @@ def _is_known(clip: Clip, split: str | None) -> bool:
 
 
 def _print_row(label: str, clips: Sequence[Clip]) -> None:
-    estimates = [estimate(read_audio(clip.path)) for clip in clips]
+    estimates = [estimate(read_clip(clip)) for clip in clips]
     known = [(clip.kw_start_s or 0.0, clip.kw_end_s or 0.0) for clip in clips]
     error = 1000.0 * (np.array(estimates) - np.array(known))
     bias = np.median(error, axis=0)

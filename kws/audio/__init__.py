@@ -15,7 +15,10 @@ import soundfile
 from numpy.typing import NDArray
 
 from kws.audio.decode import Frames, Sound, open_file
+from kws.audio.incoming import open_sound
+from kws.audio.pcm import RAW, Pcm, raw
 from kws.audio.resample import RATE_HZ_MAX, RATE_HZ_MIN, SAMPLE_RATE_HZ, Resampler, to_int16
+from kws.audio.steady import Steady
 from kws.errors import KwsError
 from kws.system import notice
 from kws.system.files import replace_file
@@ -25,13 +28,20 @@ __all__ = [
     "MIX",
     "RATE_HZ_MAX",
     "RATE_HZ_MIN",
+    "RAW",
     "SAMPLE_RATE_HZ",
+    "Pcm",
     "Resampler",
     "Samples",
+    "Steady",
     "declared_seconds",
     "heard",
+    "open_sound",
+    "raw",
     "read_audio",
     "read_blocks",
+    "read_channels",
+    "tell_mixed",
     "to_int16",
     "write_audio",
 ]
@@ -62,7 +72,9 @@ def read_audio(path: Path | str, channel: int | None = None) -> NDArray[np.int16
         return np.concatenate(list(heard(sound, channel)))
 
 
-def read_blocks(path: Path | str, seconds: float = 10.0, channel: int | None = None) -> Iterator[NDArray[np.int16]]:
+def read_blocks(
+    path: Path | str, seconds: float = 10.0, channel: int | None = None, steady: Steady | None = None
+) -> Iterator[NDArray[np.int16]]:
     """Yield the file's sound in blocks of ``seconds`` (the last may be shorter); together they equal ``read_audio``.
 
     Memory stays bounded for files of any length. Errors are those of ``read_audio``, raised while iterating.
@@ -70,7 +82,7 @@ def read_blocks(path: Path | str, seconds: float = 10.0, channel: int | None = N
     size = max(1, round(seconds * SAMPLE_RATE_HZ))
     waiting = np.empty(0, np.int16)
     with open_file(Path(path)) as sound:
-        for piece in heard(sound, channel):
+        for piece in heard(sound, channel, steady):
             waiting = np.concatenate((waiting, piece))
             whole = len(waiting) - len(waiting) % size
             yield from np.split(waiting[:whole], whole // size) if whole else ()
@@ -95,8 +107,8 @@ def declared_seconds(path: Path | str, channel: int | None = None) -> float:
         return sum(map(len, heard(sound, channel))) / SAMPLE_RATE_HZ
 
 
-def heard(sound: Sound, channel: int | None = None) -> Iterator[NDArray[np.int16]]:
-    """Yield an open sound at 16 kHz mono in the pieces that it comes in, so that every reader hears the same.
+def heard(sound: Sound, channel: int | None = None, steady: Steady | None = None) -> Iterator[NDArray[np.int16]]:
+    """Yield an open sound at 16 kHz mono in the pieces that it comes in; ``steady`` is shown it before it is converted.
 
     Raises:
         KwsError: as ``read_audio``.
@@ -106,13 +118,31 @@ def heard(sound: Sound, channel: int | None = None) -> Iterator[NDArray[np.int16
     total = 0
     for frames in sound.frames():
         _check_values(sound, frames)
-        piece = resampler.push(_mono(frames, channel))
+        mono = _mono(frames, channel)
+        if steady is not None:
+            steady.push(mono)
+        piece = resampler.push(mono)
         total += len(piece)
         yield piece
     rest = resampler.flush()
     if not total + len(rest):
         raise _no_sound(sound.name)
     yield rest
+
+
+def read_channels(path: Path | str, channel: int | None = None) -> tuple[NDArray[np.float32], int]:
+    """Return every channel of a file, or the chosen one, as it stands there: float32 [n, channels], and its rate in Hz.
+
+    Raises:
+        KwsError: as ``read_audio``; floats may be on any scale.
+    """
+    with open_file(Path(path)) as sound:
+        _check_channel(sound, channel or MIX)
+        first, last = (channel - 1, channel) if channel else (0, sound.channels)
+        blocks = [frames[:, first:last].astype(np.float32) for frames in sound.frames()]
+        if not blocks:
+            raise _no_sound(sound.name)
+        return np.concatenate(blocks), sound.rate_hz
 
 
 def write_audio(path: Path | str, samples: NDArray[np.int16]) -> None:
@@ -135,15 +165,21 @@ def write_audio(path: Path | str, samples: NDArray[np.int16]) -> None:
     replace_file(path, encoded.getvalue())
 
 
+def tell_mixed(name: str, count: int) -> None:
+    """Tell, once, that more than two channels are mixed: one of them may be all that is worth hearing."""
+    if count > 2:
+        notice.once(
+            "channels",
+            f"{name}: its {count} channels are mixed to one; choose one by --channel 1 to {count} "
+            "(in a manifest: the column channel), or say mix",
+        )
+
+
 def _check_channel(sound: Sound, channel: int | None) -> None:
     """Refuse a channel that is not there; tell that more than two are mixed."""
     count = sound.channels
-    if channel is None and count > 2:
-        notice.once(
-            "channels",
-            f"{sound.name}: its {count} channels are mixed to one; choose one with --channel 1 to {count}, or say "
-            "--channel mix",
-        )
+    if channel is None:
+        tell_mixed(sound.name, count)
     if channel is not None and channel > count:
         has = "has one channel" if count == 1 else f"has {count} channels"
         raise KwsError(f"{sound.name}: {has}, so there is no channel {channel}; give --channel 1 to {count}, or mix")
@@ -154,7 +190,7 @@ def _check_values(sound: Sound, frames: Frames) -> None:
         raise KwsError(f"{sound.name}: holds samples that are not numbers (NaN or infinity); export it again")
     if sound.is_float and frames.size and (peak := float(np.abs(frames).max())) > LOUDEST:
         raise KwsError(
-            f"{sound.name}: holds floats of {peak:.4g} where full scale is 1.0; divide them (int16 values by 32768) "
+            f"{sound.name}: holds floats of {peak:.5g} where full scale is 1.0; divide them (int16 values by 32768) "
             "and save it again"
         )
 

@@ -67,7 +67,7 @@ def open_file(path: Path) -> Iterator[Sound]:
     Raises:
         KwsError: see ``kws.audio.read_audio``.
     """
-    with _open_regular(path) as handle, open_handle(handle, str(path)) as sound:
+    with open_regular(path) as handle, open_handle(handle, str(path)) as sound:
         yield sound
 
 
@@ -90,7 +90,7 @@ def open_handle(handle: FileIO, name: str) -> Iterator[Sound]:
         with _Forward(file, closefd=False) as decoder:
             if refused := formats.refusal(decoder.format):
                 raise KwsError(f"{name}: {refused}")
-            yield _checked(_Decoded(name, decoder, declared))
+            yield checked_rate(_Decoded(name, decoder, declared))
     except soundfile.LibsndfileError as error:
         # Status 1 is "format not recognised"; every other is damage inside a known format.
         if error.code == 1:
@@ -190,7 +190,8 @@ def _reads_on(handle: FileIO) -> bool:
     return start[:4] == b"riff" or start == b"NIST_1A"
 
 
-def _checked(sound: Sound) -> Sound:
+def checked_rate(sound: Sound) -> Sound:
+    """Return the sound; ``KwsError`` where its rate is none that speech has."""
     if not RATE_HZ_MIN <= sound.rate_hz <= RATE_HZ_MAX:
         raise KwsError(
             f"{sound.name}: declares a sample rate of {sound.rate_hz} Hz, which no speech has; convert it to 16000 Hz"
@@ -212,7 +213,7 @@ def _check(found: Extent | None, name: str) -> None:
 
 def _behind_its_header(handle: FileIO, found: Extent, name: str) -> Sound:
     """Return all the sound that a WAV file holds whose head was written for a pipe, and declares too little."""
-    supply = Supply(handle)
+    supply = Supply(handle, name)
     start = supply.exactly(4)
     supply.put_back(start)
     head = read_wav_head(supply.exactly, name) if start in (b"RIFF", b"RIFX", b"RF64") else None
@@ -225,10 +226,11 @@ def _behind_its_header(handle: FileIO, found: Extent, name: str) -> Sound:
     size = handle.seek(0, io.SEEK_END)
     handle.seek(found.start)
     frames = (size - found.start) // head.pcm.frame_bytes
-    return _checked(PcmStream(name, head.pcm, supply, None, frames))
+    return checked_rate(PcmStream(name, head.pcm, supply, None, frames))
 
 
-def _open_regular(path: Path) -> FileIO:
+def open_regular(path: Path) -> FileIO:
+    """Open a regular file that is not empty; everything else is refused in a sentence."""
     try:
         status = path.stat()
         if stat.S_ISDIR(status.st_mode):

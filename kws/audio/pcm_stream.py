@@ -21,14 +21,17 @@ _LONGEST_REMARK = 1 << 20
 class Supply:
     """The bytes of a pipe or file, as they come."""
 
-    def __init__(self, file: FileIO) -> None:
-        self._file = file
+    def __init__(self, file: FileIO, name: str) -> None:
+        self._file, self._name = file, name
         self._waiting = b""
 
     def some(self, at_most: int = _READ_BYTES) -> bytes:
         """Return what is there, and wait only for the first byte of it; nothing at the end."""
         if not self._waiting:
-            return os.read(self._file.fileno(), min(at_most, _READ_BYTES))
+            try:
+                return os.read(self._file.fileno(), min(at_most, _READ_BYTES))
+            except OSError as error:
+                raise KwsError(f"{self._name}: cannot be read ({error.strerror}); check what it is") from error
         data, self._waiting = self._waiting[:at_most], self._waiting[at_most:]
         return data
 
@@ -127,10 +130,11 @@ class PcmStream:
         """Return whether chunks that are no sound follow, or nothing; read them away."""
         odd = (self.length or 0) % 2
         head = self.supply.exactly(8 + odd)
-        if odd and (is_chunk(head[1:], _LONGEST_REMARK) or starts_recording(head[1:])):
-            head = head[1:]
-        over = not head.strip(b"\0") if len(head) < 8 else head.startswith(TAGS)
         form = ">4sI" if self.pcm.endian == "BIG" else "<4sI"
+        behind = head[1:]
+        if odd and (is_chunk(behind, _LONGEST_REMARK, form) or starts_recording(behind) or behind.startswith(TAGS)):
+            head = behind
+        over = not head.strip(b"\0") if len(head) < 8 else head.startswith(TAGS)
         while is_chunk(head, _LONGEST_REMARK, form):
             over = True
             length = int.from_bytes(head[4:8], "big" if self.pcm.endian == "BIG" else "little")

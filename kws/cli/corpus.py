@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from kws.cli.options import FILE, JSON
+from kws.cli.options import CHANNEL, FILE, JSON
 
 
 @click.command()
@@ -17,6 +17,7 @@ from kws.cli.options import FILE, JSON
 @click.option("--clear-only", is_flag=True, help="Leave out what is not clearly for commercial use.")
 @click.option("--split", type=click.Choice(["train", "dev", "test"]), help="Put all clips into this split.")
 @click.option("--pattern", help="Of a folder of recordings: how paths are read, such as '{label}/{speaker}_*'.")
+@CHANNEL
 @click.option("--check", is_flag=True, help="Decode every file, which is slower, instead of reading headers.")
 @click.option("--force", is_flag=True, help="Replace a manifest that kws did not write, or that was changed since.")
 @JSON
@@ -29,6 +30,7 @@ def corpus(
     clear_only: bool,
     split: str | None,
     pattern: str | None,
+    channel: int | None,
     check: bool,
     force: bool,
     as_json: bool,
@@ -50,6 +52,8 @@ def corpus(
     adapter = registry.ADAPTERS.get(kind)
     if adapter is None:
         raise click.UsageError(f"there is no kind {kind!r}; the kinds are {', '.join(registry.ADAPTERS)}")
-    options = Options(split=split or "", licence=licence or "", pattern=pattern or "", clear_only=clear_only)
+    options = Options(
+        split=split or "", licence=licence or "", pattern=pattern or "", clear_only=clear_only, channel=channel
+    )
     report = build(adapter, directory, options, out, force, check)
     click.echo(json.dumps(report.to_data()) if as_json else report.text())

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from kws.cli.options import ENGINE, FILE, JSON_LINES, THRESHOLD, Finite, complain
+from kws.cli.options import CHANNEL, ENGINE, FILE, JSON_LINES, THRESHOLD, Finite, complain, raw_samples
 from kws.errors import KwsError
 
 if TYPE_CHECKING:
+    from kws.audio import Pcm
     from kws.detector.decision import Detection
     from kws.detector.model_file import KwsModel
     from kws.detector.thresholds import Thresholds
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 @ENGINE
 @THRESHOLD
 @click.option("--scores", type=FILE, help="Write every step's scores to this CSV file (of one sound file).")
+@CHANNEL
+@raw_samples
 def detect(
     model: Path,
     files: tuple[Path, ...],
@@ -34,14 +37,16 @@ def detect(
     engine: str,
     thresholds: Thresholds | None,
     scores: Path | None,
+    channel: int | None,
+    samples: Pcm | None,
 ) -> None:
     """Find the wake word in FILES: WAV, FLAC, OGG, Opus or MP3, any rate, any number of channels.
 
-    A detection is printed when its peak is known: its refractory period is over, or the file.
+    A FILE may be a pipe, and - is standard input: WAV and --raw are heard while they come; of other formats all is
+    kept in a temporary file first. A detection is printed when its peak is known: its refractory period is over, or
+    the sound.
     """
-    from kws.detector.files import detect_blocks
     from kws.detector.model_file import load
-    from kws.detector.score_file import writing_scores
     from kws.detector.thresholds import levels_q15
 
     if scores is not None:
@@ -49,24 +54,45 @@ def detect(
     loaded, good = load(model), True
     levels_q15(loaded.detector.phrases, loaded.thresholds, thresholds)  # what is wrong for one file is wrong for all
     for file in files:
-        found, highest = 0, (0.0,) * len(loaded.detector.phrases)
         try:
-            with writing_scores(scores, loaded) if scores else nullcontext() as write:
-                for partial in detect_blocks(loaded, file, engine, thresholds):
-                    found += len(partial.detections)
-                    highest = tuple(map(max, highest, partial.highest_scores))
-                    for detection in partial.detections:
-                        print((json_line if as_json else text_line)(file, detection, loaded, thresholds), flush=True)
-                    if write is not None:
-                        write(partial)
+            _detect_one(loaded, file, as_json, engine, thresholds, scores, channel, samples)
         except KwsError as error:  # the other files are still of use
             complain(str(error))
             good = False
-        else:
-            if not found and not as_json:
-                print(nothing_line(file, highest, loaded, thresholds), file=sys.stderr)
     if not good:
         sys.exit(2)
+
+
+def _detect_one(
+    model: KwsModel,
+    file: Path,
+    as_json: bool,
+    engine: str,
+    thresholds: Thresholds | None,
+    scores: Path | None,
+    channel: int | None,
+    samples: Pcm | None,
+) -> None:
+    """Print the detections of one file as they come; without any say so, and how close the sound came."""
+    from kws.audio import Steady, heard, open_sound
+    from kws.detector.files import detect_blocks
+    from kws.detector.score_file import writing_scores
+
+    line, steady = json_line if as_json else text_line, Steady()
+    count, highest = 0, (0.0,) * len(model.detector.phrases)
+    writing = writing_scores(scores, model) if scores else nullcontext()
+    with open_sound(file, samples) as sound, writing as write:
+        for partial in detect_blocks(model, heard(sound, channel, steady), engine, thresholds):
+            count += len(partial.detections)
+            highest = tuple(map(max, highest, partial.highest_scores))
+            for detection in partial.detections:
+                print(line(file, detection, model, thresholds), flush=True)
+            if write is not None:
+                write(partial)
+    if steady.remark:
+        complain(f"{file}: {steady.remark}; check the microphone or program that recorded it")
+    elif not count and not as_json:
+        print(nothing_line(file, highest, model, thresholds), file=sys.stderr)
 
 
 @click.command()
@@ -77,6 +103,7 @@ def detect(
 @JSON_LINES
 @ENGINE
 @THRESHOLD
+@CHANNEL
 def listen(
     model: Path | None,
     device: str | None,
@@ -85,6 +112,7 @@ def listen(
     as_json: bool,
     engine: str,
     thresholds: Thresholds | None,
+    channel: int | None,
 ) -> None:
     """Listen to the microphone; show the level and every detection."""
     from kws.detector.model_file import load
@@ -97,7 +125,15 @@ def listen(
         return
     if model is None:
         raise click.UsageError("give the model to listen with, for example: kws listen out/computer/computer.kws")
-    run(load(model), device=device, as_json=as_json, engine=engine, thresholds=thresholds, seconds=seconds)
+    run(
+        load(model),
+        device=device,
+        as_json=as_json,
+        engine=engine,
+        thresholds=thresholds,
+        seconds=seconds,
+        channel=channel,
+    )
 
 
 def _check_scores(scores: Path, model: Path, files: tuple[Path, ...]) -> None:

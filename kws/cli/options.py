@@ -1,8 +1,10 @@
 """Options that several commands of ``kws`` have, the kinds of values that they take, and how commands answer."""
 
+import functools
 import json
 import math
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +26,20 @@ class Finite(click.FloatRange):
         return number if math.isfinite(number) else self.fail(f"{value} is no finite number.", param, ctx)
 
 
+class Channel(click.IntRange):
+    """A channel's number, counted from 1, or ``mix``, which is 0."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Return the number, or refuse it naming the option."""
+        return 0 if value == "mix" else int(super().convert(value, param, ctx))
+
+
+CHANNEL = click.option(
+    "--channel",
+    type=Channel(1, 9999),
+    metavar="N|mix",
+    help="Take this channel alone, counted from 1. mix, the mean of all, is the default.",
+)
 ENGINE = click.option(
     "--engine",
     type=click.Choice(["auto", "c", "graph"]),
@@ -92,6 +108,38 @@ PROCESSES = click.option(
     type=click.IntRange(1, 1024),
     help="How many processes work; what they make does not depend on it.  [default: one for each processor]",
 )
+
+
+def raw_samples(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command the options for sound without a header; it gets ``samples``, a ``kws.audio.Pcm`` or None."""
+
+    @functools.wraps(command)
+    def call(*args: Any, raw: str | None, rate: int | None, channels: int | None, **rest: Any) -> Any:
+        return command(*args, samples=_samples(raw, rate, channels), **rest)
+
+    for option in (
+        click.option("--channels", type=click.IntRange(1, 64), help="With --raw: how many there are.  [default: 1]"),
+        click.option("--rate", type=click.IntRange(4000, 768000), help="With --raw: samples a second."),
+        click.option(
+            "--raw",
+            type=click.Choice(["s16le", "s16be", "s24le", "s32le", "f32le"]),
+            help="FILES have no header: signed integers or floats, little or big endian.",
+        ),
+    ):
+        call = option(call)
+    return call
+
+
+def _samples(raw: str | None, rate: int | None, channels: int | None) -> Any:
+    if raw is None and (rate is not None or channels is not None):
+        raise click.UsageError("--rate and --channels are for sound without a header; say --raw s16le, or leave them")
+    if raw is None:
+        return None
+    if rate is None:
+        raise click.UsageError("--raw needs --rate, for example: --raw s16le --rate 16000")
+    from kws.audio import raw as pcm  # soundfile takes its time; kws --help does not need it
+
+    return pcm(raw, rate, channels or 1)
 
 
 def complain(sentence: str) -> None:

@@ -17,7 +17,8 @@ from kws.errors import KwsError
 from kws.system.files import replace_file
 
 REQUIRED = ("path", "split", "label", "speaker", "source", "licence", "duration_s", "kw_start_s", "kw_end_s", "n_utts")
-COLUMNS = (*REQUIRED, "text", "words")
+CHANNEL, MIX = "channel", 0
+COLUMNS = (*REQUIRED, "text", "words", CHANNEL)
 SPLITS = ("train", "dev", "test")
 NEAR_PHRASE = "neg_phrase"
 SPEECH = "neg_speech"
@@ -51,6 +52,8 @@ class Clip:
     n_utts: int = 1
     text: str = ""
     words: tuple[Word, ...] = ()
+    channel: int | None = None
+    """Which channel is heard, counted from 1; ``MIX`` their mean; None that as well, without anyone's choice."""
 
 
 def slug(text: str) -> str:
@@ -97,14 +100,15 @@ def write(clips: Iterable[Clip], path: Path) -> None:
             full.
     """
     path = Path(path)
-    folder = Path(os.path.abspath(path.parent))
+    folder, clips = Path(os.path.abspath(path.parent)), tuple(clips)
     rows = [_row(clip, folder, path) for clip in clips]
     if twice := [name for name, count in Counter(row[0] for row in rows).items() if count > 1]:
         raise KwsError(f"{path}: the clip {twice[0]} would stand there twice; give each clip once")
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(COLUMNS)
-    writer.writerows(rows)
+    columns = len(COLUMNS) - all(clip.channel is None for clip in clips)  # the last one, if no clip needs it
+    writer.writerow(COLUMNS[:columns])
+    writer.writerows(row[:columns] for row in rows)
     replace_file(path, text.getvalue().encode())
 
 
@@ -133,6 +137,7 @@ def _clip(row: dict[str, str], folder: Path, where: str) -> Clip:
         n_utts=int(count),
         text=row.get("text", ""),
         words=_words(row.get("words", ""), where),
+        channel=_channel(row.get(CHANNEL, ""), where),
     )
     times.check_row(clip, where)
     return clip
@@ -178,6 +183,14 @@ def _number(text: str, name: str, where: str) -> float | None:
     return value
 
 
+def _channel(text: str, where: str) -> int | None:
+    if text in ("", "mix"):
+        return MIX if text else None
+    if not re.fullmatch(r"[1-9][0-9]{0,3}", text):
+        raise KwsError(f"{where}: channel is {text!r}; it must be a number, counted from 1, or mix, or empty")
+    return int(text)
+
+
 def _words(text: str, where: str) -> tuple[Word, ...]:
     if not text:
         return ()
@@ -203,6 +216,7 @@ def _row(clip: Clip, folder: Path, path: Path) -> list[str]:
         str(clip.n_utts),
         clip.text,
         json.dumps(words, ensure_ascii=False, separators=(",", ":")) if words else "",
+        "" if clip.channel is None else "mix" if clip.channel == MIX else str(clip.channel),
     ]
     _clip(dict(zip(COLUMNS, row, strict=True)), folder, str(path))
     return row

@@ -1,6 +1,6 @@
 """Detections in sound files: what ``kws detect`` prints, through the same pipeline as the microphone."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -55,12 +55,14 @@ def detect_file(
 
 def detect_blocks(
     model: KwsModel,
-    path: Path | str,
+    source: Path | str | Iterable[NDArray[np.int16]],
     engine: str = "auto",
     thresholds: float | Mapping[str, float] | Thresholds | None = None,
     block_s: float = 10.0,
 ) -> Iterator[Partial]:
     """Yield what each ``block_s`` of the file gave, so that hours of sound need little memory and show progress.
+
+    ``source`` may be blocks of sound, int16 [n] at 16 kHz, as they come (``kws.audio.heard``), in place of a path.
 
     The file's end is followed by ``trailing_samples`` of digital silence (the last ``Partial``), so that a word at the
     very end is found; such a detection's time may lie after the file's end.
@@ -68,7 +70,8 @@ def detect_blocks(
     pipeline = Pipeline(model, engine, levels_q15(model.detector.phrases, model.thresholds, thresholds))
     heard = steps = 0
     silence = np.zeros(trailing_samples(model), np.int16)
-    for sound in (read_blocks(path, block_s), (silence,)):
+    blocks = read_blocks(source, block_s) if isinstance(source, Path | str) else source
+    for sound in (blocks, (silence,)):
         for block in sound:
             heard += 0 if block is silence else len(block)
             pipeline.push(block)

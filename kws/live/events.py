@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import sys
 from dataclasses import dataclass
 from datetime import datetime
 from typing import ClassVar, Protocol, TextIO
@@ -69,6 +70,16 @@ class Overflow:
 
 
 @dataclass(frozen=True)
+class Silence:
+    """Not one sample of the last ``seconds`` differed from the others: the device gives digital silence, no sound."""
+
+    event: ClassVar[str] = "silence"
+    time_s: float
+    seconds: float
+    device: str
+
+
+@dataclass(frozen=True)
 class Summary:
     """The end: seconds heard and lost, detections, and the median and largest latency (None without a detection)."""
 
@@ -83,7 +94,7 @@ class Summary:
 NAMED_PHRASES = 8
 """As many phrases are named where listening begins."""
 
-Event = Listening | Heard | Peak | Level | Overflow | Summary
+Event = Listening | Heard | Peak | Level | Overflow | Silence | Summary
 
 
 class View(Protocol):
@@ -132,8 +143,10 @@ class PlainLines:
         return
 
     def show(self, event: Event) -> None:
-        """Write the event, if people want to read about it."""
-        if not isinstance(event, Level):
+        """Write the event, if people want to read about it; that nothing comes, to standard error."""
+        if isinstance(event, Silence):
+            print("kws: " + sentence(event), file=sys.stderr, flush=True)
+        elif not isinstance(event, Level):
             print(sentence(event), file=self._out, flush=True)
 
 
@@ -164,6 +177,11 @@ def sentence(event: Event) -> str:
             return f"level {event.dbfs:.1f} dBFS, score {event.score:.3f}"
         case Overflow():
             return f"this machine is too slow: {event.lost_s:.2f} s of sound lost so far"
+        case Silence():
+            return (
+                f"only digital silence comes from {event.device}; is it muted, may this program use it, "
+                "is it the right one (kws listen --list-devices)?"
+            )
         case Summary():
             return _summary_sentence(event)
 

@@ -13,18 +13,33 @@ from typing import Any, TextIO
 import numpy as np
 from numpy.typing import NDArray
 
-from kws.audio import SAMPLE_RATE_HZ
+from kws.audio import SAMPLE_RATE_HZ, Steady
 from kws.detector.decision import SCORE_ONE, Detection
 from kws.detector.model_file import KwsModel
 from kws.detector.pipeline import Pipeline
 from kws.detector.thresholds import Thresholds, levels_q15
-from kws.live.events import Heard, JsonLines, Level, Listening, Overflow, Peak, PlainLines, Summary, View, wall_clock
+from kws.live.events import (
+    Heard,
+    JsonLines,
+    Level,
+    Listening,
+    Overflow,
+    Peak,
+    PlainLines,
+    Silence,
+    Summary,
+    View,
+    wall_clock,
+)
 from kws.live.microphone import Block, Microphone
 from kws.live.terminal import QUIETEST_DBFS, Terminal
 from kws.system.tables import Console
 
 LEVEL_EVERY_S = 0.1
 """How often the level is measured and shown."""
+
+SILENT_S, SILENT_LATER_S = 5.0, 60.0
+"""A microphone that works gives some noise within this time; one with a noise gate, that gave sound before, may not."""
 
 
 def listen(
@@ -36,18 +51,20 @@ def listen(
     seconds: float | None = None,
     levels: bool = False,
     out: TextIO | None = None,
+    channel: int | None = None,
 ) -> Summary:
     """Listen and report to ``out`` (standard output) until ``seconds`` of sound were heard, SIGINT or SIGTERM.
 
     ``as_json`` writes JSON lines (``kws.live.events``; ``levels`` adds level events); otherwise a terminal gets a
-    live display and anything else plain sentences. ``thresholds`` (0..1) replace the model's own.
+    live display and anything else plain sentences. ``thresholds`` (0..1) replace the model's own; ``channel`` is one
+    of the device's, counted from 1, in place of their mean.
 
     Raises:
         KwsError: there is no such device, it is busy or disappears (see ``kws.live.microphone``).
     """
     limits_q15 = levels_q15(model.detector.phrases, model.thresholds, thresholds)
     pipeline = Pipeline(model, engine, limits_q15)
-    with Microphone(device) as microphone, _until_signal(microphone.stop):
+    with Microphone(device, channel) as microphone, _until_signal(microphone.stop):
         with make_view(sys.stdout if out is None else out, as_json, levels) as view:
             view.show(
                 Listening(
@@ -59,7 +76,8 @@ def listen(
                     thresholds=tuple(round(limit / SCORE_ONE, 6) for limit in limits_q15),
                 )
             )
-            session = _Session(pipeline, view, seconds, _Meter(model.detector.phrases, limits_q15))
+            meter = _Meter(model.detector.phrases, limits_q15)
+            session = _Session(pipeline, view, seconds, meter, microphone.name)
             for block in microphone.blocks():
                 session.take(block, microphone.overflow_s)
                 if session.finished:
@@ -82,7 +100,7 @@ def make_view(out: TextIO, as_json: bool, levels: bool) -> View:
 class _Session:
     """What has been heard so far: counts samples, detections, latencies, levels."""
 
-    def __init__(self, pipeline: Pipeline, view: View, seconds: float | None, meter: "_Meter") -> None:
+    def __init__(self, pipeline: Pipeline, view: View, seconds: float | None, meter: "_Meter", device: str) -> None:
         self._pipeline = pipeline
         self._view = view
         self._left = sys.maxsize if seconds is None else round(seconds * SAMPLE_RATE_HZ)
@@ -90,6 +108,7 @@ class _Session:
         self._lost_s = 0.0
         self._latencies_ms: list[float] = []
         self._meter = meter
+        self._device, self._steady, self._told_silent = device, Steady(), False
 
     @property
     def finished(self) -> bool:
@@ -107,6 +126,7 @@ class _Session:
         if lost_s > self._lost_s:
             self._lost_s = lost_s
             self._view.show(Overflow(time_s=self._time_s, lost_s=round(lost_s, 3)))
+        self._watch(samples)
         if self._view.levels:
             self._meter.take(samples, self._pipeline.scores)
             if self._meter.seconds >= LEVEL_EVERY_S:
@@ -131,6 +151,15 @@ class _Session:
             latency_ms_median=round(statistics.median(latencies), 1) if latencies else None,
             latency_ms_max=round(max(latencies), 1) if latencies else None,
         )
+
+    def _watch(self, samples: NDArray[np.int16]) -> None:
+        """Tell once of a device that gives no sound, and again when it has given some and stops."""
+        self._steady.push(samples)
+        unchanged_s = self._steady.samples / SAMPLE_RATE_HZ
+        silent = unchanged_s >= (SILENT_S if self._steady.throughout else SILENT_LATER_S)
+        if silent and not self._told_silent:
+            self._view.show(Silence(self._time_s, round(unchanged_s, 2), self._device))
+        self._told_silent = silent
 
     @property
     def _time_s(self) -> float:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kws.audio import SAMPLE_RATE_HZ, Resampler
+from kws.audio import MIX, SAMPLE_RATE_HZ, Resampler, tell_mixed
 from kws.errors import KwsError
 from kws.system.quiet import quiet_libraries
 
@@ -104,22 +104,28 @@ class Microphone:
     """An open input device; a context manager that runs it. ``blocks`` yields its sound until ``stop`` is called.
 
     ``overflow_s`` is how much sound was lost: dropped here because the detector was behind, or reported by PortAudio.
+    ``channel`` is the one that is heard, counted from 1; ``MIX`` is the mean of all, and so is None, but of more than
+    two that is told.
 
     Raises:
-        KwsError: PortAudio is missing, there is no such device, or it is busy, refuses every format, or disappears.
+        KwsError: PortAudio is missing, there is no such device or channel, or it is busy, refuses every format, or
+            disappears.
     """
 
-    def __init__(self, device: str | int | None = None) -> None:
+    def __init__(self, device: str | int | None = None, channel: int | None = None) -> None:
         self._driver = load_driver()
         info = find_device(self._driver, device)
         self.name = str(info["name"])
         self.overflow_s = 0.0
+        self._channel = self._offered(channel, int(info["max_input_channels"]))
         self._queue: queue.Queue[tuple[NDArray[np.int16], float]] = queue.Queue(QUEUE_SECONDS * 1000 // BLOCK_MS)
         self._stopped = threading.Event()
         self._finished = threading.Event()
         self._quiet = ExitStack()
         with quiet_libraries():
             self._stream, self.rate_hz, self.channels = self._open(info)
+        if channel is None:
+            tell_mixed(f"microphone {self.name}", self.channels)
         self._resampler = Resampler(self.rate_hz)
 
     def __enter__(self) -> "Microphone":
@@ -169,8 +175,9 @@ class Microphone:
         rates = dict.fromkeys((SAMPLE_RATE_HZ, round(info["default_samplerate"])))
         most = int(info["max_input_channels"])
         # Two channels are the usual microphone, and are mixed down; a virtual device may promise 32.
+        counts = (self._channel, most) if self._channel else (min(2, most), 1, most)
         for rate_hz in rates:
-            for channels in dict.fromkeys((min(2, most), 1, most)):
+            for channels in dict.fromkeys(counts):
                 try:
                     return self._input_stream(info["index"], rate_hz, channels), rate_hz, channels
                 except self._driver.PortAudioError as error:
@@ -178,6 +185,14 @@ class Microphone:
                         raise self._refused(error) from error
                     refusal = error
         raise self._refused(refusal) from refusal
+
+    def _offered(self, channel: int | None, most: int) -> int:
+        if channel is not None and channel > most:
+            has = "has one channel" if most == 1 else f"has {most} channels"
+            raise KwsError(
+                f"microphone: {self.name} {has}, so there is no channel {channel}; give --channel 1 to {most}, or mix"
+            )
+        return channel or MIX
 
     def _input_stream(self, index: int, rate_hz: int, channels: int) -> Any:
         return self._driver.InputStream(
@@ -198,7 +213,8 @@ class Microphone:
         age_s = float(stream_time.currentTime - stream_time.inputBufferAdcTime) - frames / self.rate_hz
         captured_at_s = time.monotonic() - (age_s if 0.0 < age_s < 1.0 else 0.0)
         try:
-            self._queue.put_nowait((mix_down(data), captured_at_s))
+            mono = data[:, self._channel - 1].copy() if self._channel else mix_down(data)
+            self._queue.put_nowait((mono, captured_at_s))
         except queue.Full:
             self.overflow_s += frames / self.rate_hz
 

@@ -4,7 +4,7 @@ from rich.console import Group, RenderableType
 from rich.live import Live
 from rich.text import Text
 
-from kws.live.events import Event, Heard, Level, Listening, sentence
+from kws.live.events import Event, Heard, Level, Listening, Silence, sentence
 from kws.system.tables import Console, data
 
 QUIETEST_DBFS = -70.0
@@ -39,7 +39,7 @@ class Terminal:
             return
         if isinstance(event, Listening):
             self._thresholds = dict(zip(event.phrases, event.thresholds, strict=True))
-        style = "bold green" if isinstance(event, Heard) else ""
+        style = "bold green" if isinstance(event, Heard) else "bold red" if isinstance(event, Silence) else ""
         self._console.print(data(sentence(event), style))
 
 

@@ -13,7 +13,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from kws.audio import SAMPLE_RATE_HZ, read_audio
+from kws.audio import SAMPLE_RATE_HZ
+from kws.data.clip_sound import read_clip
 from kws.data.phrases import phrase_spans, word_times
 from kws.data.transcripts import Transcripts
 from kws.streams.noise import NoiseBed, with_built_in_noise
@@ -78,18 +79,18 @@ def build(plan: Plan, transcripts: Transcripts | None = None) -> Stream:
         KwsError: a clip cannot be read, or holds a sentence without the phrase's times.
     """
     rng = np.random.default_rng([plan.seed, zlib.crc32(plan.name.encode())])
-    clips = [read_audio(clip.path) for clip in plan.clips]
+    clips = [read_clip(clip) for clip in plan.clips]
     gap = round(gap_s(plan.kind) * SAMPLE_RATE_HZ)
     starts, total = _positions([len(clip) for clip in clips], gap)
     mix = rng.standard_normal(total, dtype=np.float32) * np.float32(32768.0 * 10.0 ** (DITHER_DBFS / 20.0))
-    rooms = Rooms(plan.room_paths) if plan.room_paths else None
+    rooms = Rooms(plan.rooms) if plan.rooms else None
     for start, clip in zip(starts, clips, strict=True):
         sound = _faded(clip) if rooms is None else rooms.heard(_faded(clip), rng)[: total - start]
         mix[start : start + len(sound)] += sound
-    recorded = plan.noise_snr_db if plan.noise_paths else None
+    recorded = plan.noise_snr_db if plan.noises else None
     if recorded is not None:
         bounds = [0, *(start - gap // 2 for start in starts[1:]), total]
-        mix += NoiseBed(plan.noise_paths, recorded).under(clips, bounds, rng)
+        mix += NoiseBed(plan.noises, recorded).under(clips, bounds, rng)
     if recorded is not None or rooms is not None:
         mix *= np.float32(min(1.0, 32767.0 / max(1.0, float(np.abs(mix).max()))))  # louder than full scale: all down
     samples = np.clip(np.rint(mix), -32768, 32767).astype(np.int16)

@@ -5,7 +5,9 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from kws.audio import SAMPLE_RATE_HZ, read_audio
+from kws.audio import SAMPLE_RATE_HZ
+from kws.data.clip_sound import read_clip
+from kws.data.manifest import Clip
 from kws.data.sounds.endpoints import levels_db
 from kws.data.sounds.noise import GENERATORS
 from kws.errors import KwsError
@@ -22,16 +24,16 @@ class NoiseBed:
     """Draws stretches of noise recordings and scales them to a clip's speech.
 
     Args:
-        paths: noise recordings; each is decoded once.
+        recordings: clips of noise; each is decoded once.
         snr_db: power of the clip's active speech over the power of the whole noise recording.
     """
 
-    def __init__(self, paths: Sequence[str], snr_db: float) -> None:
-        if not paths:
+    def __init__(self, recordings: Sequence[Clip], snr_db: float) -> None:
+        if not recordings:
             raise KwsError("no clip labelled 'noise' in this split of the manifest; add one or evaluate without noise")
-        self.paths = tuple(paths)
+        self.recordings = tuple(recordings)
         self.snr_db = snr_db
-        self._decoded: dict[str, NDArray[np.float32]] = {}
+        self._decoded: dict[int, NDArray[np.float32]] = {}
 
     def under(
         self, clips: Sequence[NDArray[np.int16]], bounds: Sequence[int], rng: np.random.Generator
@@ -60,10 +62,10 @@ class NoiseBed:
 
     def _draw(self, samples: int, rng: np.random.Generator) -> tuple[NDArray[np.float32], float]:
         """Return a random stretch [samples] of a random recording (looped where it is shorter) and its power."""
-        path = self.paths[int(rng.integers(len(self.paths)))]
-        if path not in self._decoded:
-            self._decoded[path] = read_audio(path).astype(np.float32)
-        noise = self._decoded[path]
+        index = int(rng.integers(len(self.recordings)))
+        if index not in self._decoded:
+            self._decoded[index] = read_clip(self.recordings[index]).astype(np.float32)
+        noise = self._decoded[index]
         first = int(rng.integers(len(noise)))
         power = float(np.mean(np.square(noise, dtype=np.float64)))
         return np.resize(np.roll(noise, -first), samples), power

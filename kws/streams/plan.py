@@ -32,7 +32,7 @@ Kind = Literal["positive", "negative"]
 class Plan:
     """The clips of one stream and how to lay them; the same plan always gives the same samples.
 
-    With ``noise_snr_db`` the noise is drawn from the recordings ``noise_paths``, or is built-in noise where there are
+    With ``noise_snr_db`` the noise is drawn from the recordings ``noises``, or is built-in noise where there are
     none.
     """
 
@@ -41,10 +41,10 @@ class Plan:
     kind: Kind
     phrase: str
     clips: tuple[Clip, ...]
-    noise_paths: tuple[str, ...] = ()
+    noises: tuple[Clip, ...] = ()
     noise_snr_db: float | None = None
     seed: int = 0
-    room_paths: tuple[str, ...] = ()
+    rooms: tuple[Clip, ...] = ()
 
     @property
     def duration_s(self) -> float:
@@ -65,16 +65,16 @@ def plans(clips: Iterable[Clip], condition: Condition, phrases: str | Sequence[s
     """
     mine = [clip for clip in clips if clip.split == condition.split]
     noise_snr_db = condition.noise_snr_db
-    noise_paths = noise_of(mine, condition.split) if noise_snr_db is not None else ()
+    noises = noise_of(mine, condition.split) if noise_snr_db is not None else ()
     if noise_snr_db is not None:
-        NoiseBed(noise_paths, noise_snr_db)  # refuses a split without noise before any work is done
-    room_paths = Rooms([clip.path for clip in mine if clip.label == "rir"]).paths if condition.room else ()
+        NoiseBed(noises, noise_snr_db)  # refuses a split without noise before any work is done
+    rooms = Rooms([clip for clip in mine if clip.label == "rir"]).clips if condition.room else ()
     planned = []
     for (label, kind, phrase, name), members in _group(mine, _several(phrases)).items():
         unmixed = label in ("noise", "music")  # the noise itself is heard as it is
-        paths, snr_db, walls = ((), None, ()) if unmixed else (noise_paths, noise_snr_db, room_paths)
+        under, snr_db, walls = ((), None, ()) if unmixed else (noises, noise_snr_db, rooms)
         full_name = f"{condition.split}/{label}/{name}"
-        planned.append(Plan(full_name, label, kind, phrase, tuple(members), paths, snr_db, condition.seed, walls))
+        planned.append(Plan(full_name, label, kind, phrase, tuple(members), under, snr_db, condition.seed, walls))
     return tuple(planned)
 
 
@@ -82,25 +82,25 @@ def both_ways(
     clips: Sequence[Clip],
     split: str,
     phrases: str | Sequence[str],
-    noise_paths: tuple[str, ...],
+    noises: tuple[Clip, ...],
     snr_db: float,
     twice: bool = False,
 ) -> list[Plan]:
     """Plan every other clip of a split clean and the rest with noise; with ``twice`` every clip both ways.
 
-    Without ``noise_paths`` the noise is a built-in one; see ``Plan``.
+    Without ``noises`` the noise is a built-in one; see ``Plan``.
     """
     clean, noisy = (clips, clips) if twice else (clips[::2], clips[1::2])
     under = [
-        replace(plan, name=f"{plan.name}/noise", noise_paths=noise_paths, noise_snr_db=snr_db)
+        replace(plan, name=f"{plan.name}/noise", noises=noises, noise_snr_db=snr_db)
         for plan in plans(noisy, Condition(split), phrases)
     ]
     return [*plans(clean, Condition(split), phrases), *under]
 
 
-def noise_of(clips: Iterable[Clip], split: str) -> tuple[str, ...]:
-    """Return the paths of a split's recordings of noise."""
-    return tuple(clip.path for clip in clips if clip.split == split and clip.label == "noise")
+def noise_of(clips: Iterable[Clip], split: str) -> tuple[Clip, ...]:
+    """Return a split's recordings of noise."""
+    return tuple(clip for clip in clips if clip.split == split and clip.label == "noise")
 
 
 def _several(phrases: str | Sequence[str]) -> tuple[str, ...]:

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from kws.data.manifest import Clip
 from kws.data.sounds import rooms
 from kws.data.sounds.transforms import fast_length, spectrum, wave
 from kws.errors import KwsError
@@ -16,13 +17,13 @@ class Rooms:
     """Draws a response for each clip and convolves the clip with it.
 
     Args:
-        paths: room responses (``kws.data.sounds.rooms.read_rooms``), one or more channels each.
+        clips: room responses (``kws.data.sounds.rooms.read_rooms``), one or more channels each.
     """
 
-    def __init__(self, paths: Sequence[str]) -> None:
-        if not paths:
+    def __init__(self, clips: Sequence[Clip]) -> None:
+        if not clips:
             raise KwsError("no clip labelled 'rir' in this split of the manifest; add one or evaluate without --room")
-        self.paths = tuple(paths)
+        self.clips = tuple(clips)
 
     def heard(self, clip: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
         """Return the clip with its tail, float32 [n] -> [n + tail], in int16 units.
@@ -30,7 +31,8 @@ class Rooms:
         The direct path has no delay, so words stay where they are; the active speech keeps its power, so that what is
         measured is the room and not a level.
         """
-        channels = rooms.read_rooms(Path(self.paths[int(rng.integers(len(self.paths)))]))
+        recorded = self.clips[int(rng.integers(len(self.clips)))]
+        channels = rooms.read_rooms(Path(recorded.path), recorded.channel)
         response = channels[int(rng.integers(len(channels)))]
         total = len(clip) + len(response) - rooms.DIRECT
         length = fast_length(len(clip) + len(response))

@@ -100,7 +100,9 @@ def digest(recipe: Recipe, data: RecipeData) -> str:
         path, times_s = Path(clip.path), (clip.duration_s, clip.kw_start_s, clip.kw_end_s)
         size = path.stat().st_size if path.exists() else 0
         utterances = [astuple(one) for one in transcripts.get(clip.path, ())]
-        row = (path.name, size, clip.split, clip.label, *times_s, [asdict(word) for word in clip.words], utterances)
+        chosen = () if clip.channel is None else (clip.channel,)
+        words = [asdict(word) for word in clip.words]
+        row = (path.name, size, clip.split, clip.label, *times_s, words, utterances, *chosen)
         rows.update(json.dumps(row).encode())
     if recipe.train.shards:
         for path in shard_paths([recipe.train.shards]):

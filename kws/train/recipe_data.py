@@ -5,8 +5,8 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
-from kws.audio import declared_seconds
 from kws.data import copies, corpus, manifest, times
+from kws.data.clip_sound import clip_seconds
 from kws.data.corpus import Corpus
 from kws.data.manifest import Clip
 from kws.data.phrases import positive_labels
@@ -120,7 +120,7 @@ def _with_duration(clip: Clip) -> Clip:
     """Return the clip with its length, which a manifest may leave empty."""
     if clip.duration_s > 0.0:
         return clip
-    clip = replace(clip, duration_s=declared_seconds(clip.path))
+    clip = replace(clip, duration_s=clip_seconds(clip))
     times.check_sound(clip, clip.duration_s)
     return clip
 

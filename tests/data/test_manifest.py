@@ -102,7 +102,7 @@ def test_names_the_line_of_a_fault(tmp_path: Path, row: str, said: str) -> None:
 )
 def test_refuses_bad_words(tmp_path: Path, words: str) -> None:
     quoted = words.replace('"', '""')
-    path = _write_rows(tmp_path, f'{GOOD},text,"{quoted}"', header=",".join(COLUMNS))
+    path = _write_rows(tmp_path, f'{GOOD},text,"{quoted}",', header=",".join(COLUMNS))
     if words == "{}":
         assert read(path)[0].words == ()
         return

@@ -223,3 +223,39 @@ def test_sentences_and_json_of_every_event() -> None:
         assert "\n" not in sentence(event)
         assert json.loads(json_line(event))["event"] == event.event
     assert sentence(events[-1]) == "heard 1.0 s: 2 detections, reported 30 ms after the sound, 0.50 s of sound lost"
+
+
+def silent_times(events: list[dict[str, Any]]) -> list[float]:
+    return [event["time_s"] for event in events if event["event"] == "silence"]
+
+
+@pytest.mark.parametrize("value", [0, 77])
+def test_a_microphone_without_sound_is_told_once(
+    driver: Any, tone_model: KwsModel, burst_sound: Samples, capsys: pytest.CaptureFixture[str], value: int
+) -> None:
+    """After sound has come, a pause may be the work of a noise gate; after a minute it is not."""
+    flat = np.full(16000, value, np.int16)
+    driver.play(np.concatenate([*[flat] * 9, burst_sound[:32000], *[flat] * 70]), 8000)
+    events = run_json(tone_model, seconds=81.0)
+    first, second = silent_times(events)
+    assert first == 5.0
+    assert 71.0 <= second <= 71.5
+    assert next(event for event in events if event["event"] == "silence")["device"] == "Built-in Microphone"
+    assert capsys.readouterr().err == ""
+
+
+def test_plain_lines_tell_silence_on_standard_error(
+    driver: Any, tone_model: KwsModel, capsys: pytest.CaptureFixture[str]
+) -> None:
+    driver.play(np.zeros(6 * 16000, np.int16), 8000)
+    out = io.StringIO()
+    listen(tone_model, seconds=6.0, out=out)
+    assert len(out.getvalue().splitlines()) == 2
+    told = capsys.readouterr().err
+    assert told.startswith("kws: only digital silence comes from Built-in Microphone; is it muted")
+    assert "--list-devices" in told
+
+
+def test_quiet_noise_is_no_silence(driver: Any, tone_model: KwsModel) -> None:
+    driver.play((np.arange(7 * 16000) % 4000 == 0).astype(np.int16), 8000)
+    assert silent_times(run_json(tone_model, seconds=7.0)) == []

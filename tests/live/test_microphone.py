@@ -208,3 +208,40 @@ def test_a_sound_system_that_does_not_start(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.delitem(sys.modules, "sounddevice", raising=False)
     with pytest.raises(KwsError, match=r"does not start \(Unanticipated host error\)"):
         list_devices()
+
+
+@pytest.mark.parametrize("channel", [1, 6])
+def test_one_channel_is_heard_alone(driver: Any, channel: int) -> None:
+    driver.devices[0]["max_input_channels"] = 6
+    sound = noise(640, channel)
+    driver.play(sound)
+    with Microphone(channel=channel) as opened:
+        np.testing.assert_array_equal(hear(opened, 640), sound[:, channel - 1])
+    assert driver.opened[0]["channels"] == channel
+
+
+def test_a_device_that_opens_with_all_its_channels_only_gives_the_chosen_one(driver: Any) -> None:
+    driver.devices[0]["max_input_channels"] = 6
+    driver.refuse = lambda rate_hz, channels: None if channels == 6 else ("Invalid number of channels", -9998)
+    sound = noise(640, 6)
+    driver.play(sound)
+    with Microphone(channel=2) as opened:
+        np.testing.assert_array_equal(hear(opened, 640), sound[:, 1])
+
+
+def test_more_than_two_channels_that_are_mixed_are_told_once(
+    driver: Any, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("kws.system.notice._told", set())
+    driver.devices[0]["max_input_channels"] = 6
+    driver.refuse = lambda rate_hz, channels: None if channels == 6 else ("Invalid number of channels", -9998)
+    driver.play(noise(640, 6))
+    for channel, count in ((0, 0), (None, 1), (None, 0)):
+        with Microphone(channel=channel) as opened:
+            hear(opened, 640)
+        assert capsys.readouterr().err.count("its 6 channels are mixed to one") == count
+
+
+def test_a_channel_that_the_device_does_not_have(driver: Any) -> None:
+    with pytest.raises(KwsError, match="Built-in Microphone has one channel, so there is no channel 2; give"):
+        Microphone(channel=2)

@@ -56,18 +56,18 @@ def test_every_clip_has_its_echo(clips: list[Clip], label: str) -> None:
 
 def test_the_active_speech_keeps_its_power(clips: list[Clip]) -> None:
     sound = np.random.default_rng(1).normal(0.0, 1000.0, 16000).astype(np.float32)
-    heard = Rooms([clips[0].path]).heard(sound, np.random.default_rng(0))
+    heard = Rooms(clips[:1]).heard(sound, np.random.default_rng(0))
     assert len(heard) == len(sound) + rooms.read_rooms(Path(clips[0].path)).shape[1] - rooms.DIRECT
     assert active_power(heard) == pytest.approx(active_power(sound), rel=1e-3)
-    silent = Rooms([clips[0].path]).heard(np.zeros(800, np.float32), np.random.default_rng(0))
+    silent = Rooms(clips[:1]).heard(np.zeros(800, np.float32), np.random.default_rng(0))
     assert not silent.any()
 
 
 def test_noise_is_heard_as_it_is_and_the_plan_without_a_room_as_before(clips: list[Clip]) -> None:
-    assert plan_of(clips, "noise", True).room_paths == ()
+    assert plan_of(clips, "noise", True).rooms == ()
     wet = plan_of(clips, "computer", True)
-    assert wet.room_paths == (clips[0].path,)
-    assert replace(wet, room_paths=()) == plan_of(clips, "computer", False)
+    assert wet.rooms == (clips[0],)
+    assert replace(wet, rooms=()) == plan_of(clips, "computer", False)
 
 
 def test_a_room_is_drawn_for_each_clip_by_the_seed(tmp_path: Path, clips: list[Clip]) -> None:

@@ -184,7 +184,7 @@ def test_noise_itself_stays_clean_and_missing_noise_is_said(clips: list[Clip]) -
 
 def test_a_silent_noise_recording_adds_nothing(tmp_path: Path) -> None:
     silent = clip(tmp_path / "silent.wav", "noise", np.zeros(1000, np.int16))
-    bed = NoiseBed([silent.path], 0.0).under([burst(1.0, 0.0, 1.0)], [0, 20000], np.random.default_rng(0))
+    bed = NoiseBed([silent], 0.0).under([burst(1.0, 0.0, 1.0)], [0, 20000], np.random.default_rng(0))
     assert bed.shape == (20000,)
     assert not bed.any()
 

@@ -20,13 +20,14 @@ class Options:
     """What the user decides.
 
     One split for all clips, one licence for all; for a folder of recordings, its pattern. ``clear_only`` leaves out
-    what is not clearly for commercial use (``kws.data.licences``).
+    what is not clearly for commercial use (``kws.data.licences``). ``channel`` is what the clips' column will say.
     """
 
     split: str = ""
     licence: str = ""
     pattern: str = ""
     clear_only: bool = False
+    channel: int | None = None
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from kws.audio import SAMPLE_RATE_HZ, declared_seconds, read_blocks
+from kws.audio import SAMPLE_RATE_HZ, Steady, declared_seconds, read_blocks
 from kws.data import copies, manifest
 from kws.data.corpora.adapter import Adapter, Found, Options, Skips
 from kws.data.corpora.report import Report
@@ -146,7 +146,9 @@ def _clips(adapter: Adapter, found: list[Found], options: Options, check: bool, 
     chunks = [found[start : start + _CHUNK] for start in range(0, len(found), _CHUNK)]
     with ThreadPoolExecutor(_THREADS) as pool, progress.bar(f"Looking at {adapter.name}", len(found)) as advance:
         for chunk in chunks:
-            for one, length in zip(chunk, pool.map(lambda one: _seconds(one, check), chunk), strict=True):
+            for one, length in zip(
+                chunk, pool.map(lambda one: _seconds(one, check, options.channel), chunk), strict=True
+            ):
                 if isinstance(length, str):
                     skips.add(one.path, length)
                 else:
@@ -167,14 +169,16 @@ def _in_one_split(clips: list[Clip], skips: Skips) -> list[Clip]:
     return [clip for clip in clips if clip.path not in left_out]
 
 
-def _seconds(found: Found, check: bool) -> float | str:
+def _seconds(found: Found, check: bool, channel: int | None) -> float | str:
     """Return a file's length, or why it cannot be used."""
     try:
         if check:
-            return sum(map(len, read_blocks(found.path))) / SAMPLE_RATE_HZ
-        if found.duration_s is not None and found.path.is_file():
+            steady = Steady()
+            samples = sum(map(len, read_blocks(found.path, channel=channel, steady=steady)))
+            return steady.remark or samples / SAMPLE_RATE_HZ
+        if found.duration_s is not None and channel is None and found.path.is_file():
             return found.duration_s
-        return declared_seconds(found.path)
+        return declared_seconds(found.path, channel)
     except KwsError as error:
         reason = str(error).removeprefix(f"{found.path}: ")
         return reason.partition(";")[0].partition(" (")[0]
@@ -190,6 +194,7 @@ def _clip(adapter: Adapter, found: Found, seconds: float, options: Options) -> C
         licence=options.licence or found.licence,
         duration_s=seconds,
         text=found.text,
+        channel=options.channel,
     )
 
 

@@ -7,6 +7,7 @@ Samples int16 at 16 kHz, clip after clip; then, for each clip, how many: int64.
 import dataclasses
 import hashlib
 import json
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -15,8 +16,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kws.audio import Samples, read_audio
+from kws.audio import Samples
+from kws.data.clip_sound import read_clip
 from kws.data.examples.pool import ClipPool, Item
+from kws.data.manifest import Clip
 from kws.errors import KwsError
 from kws.system import progress
 from kws.system.files import replacing, unwritable
@@ -112,25 +115,38 @@ def _remove_unfinished(path: Path) -> None:
 
 
 def _decode(items: Sequence[Item], path: Path, processes: int) -> None:
-    paths = [item.clip.path for item in items]
-    chunks = [paths[begin : begin + _CHUNK_CLIPS] for begin in range(0, len(paths), _CHUNK_CLIPS)]
+    clips = [item.clip for item in items]
+    chunks = [clips[begin : begin + _CHUNK_CLIPS] for begin in range(0, len(clips), _CHUNK_CLIPS)]
     long = sum(item.clip.duration_s for item in items) > _SECONDS_WORTH_PROCESSES
     lengths: list[int] = []
-    with replacing(path) as file, progress.bar("Decoding clips", len(paths)) as advance:
+    silent: list[str] = []
+    with replacing(path) as file, progress.bar("Decoding clips", len(clips)) as advance:
         for sounds in in_order(_Decoder(chunks), len(chunks), processes if long and processes > 1 else 0):
             for samples in sounds:
+                if not samples.any():
+                    silent.append(clips[len(lengths)].path)
                 lengths.append(len(samples))
                 file.write(samples.data)
             advance(len(sounds))
         file.write(np.array(lengths, np.int64).data)
+    if silent:
+        _tell_silent(silent, len(clips))
+
+
+def _tell_silent(silent: Sequence[str], clips: int) -> None:
+    print(
+        f"kws: {len(silent):,} of {clips:,} clips are digital silence throughout, such as {silent[0]}; "
+        "take them out of the manifest (kws corpus --check leaves them out)",
+        file=sys.stderr,
+    )
 
 
 @dataclasses.dataclass(frozen=True)
 class _Decoder:
-    chunks: Sequence[Sequence[str]]
+    chunks: Sequence[Sequence[Clip]]
 
     def __call__(self, index: int) -> list[NDArray[np.int16]]:
-        return [read_audio(Path(path)) for path in self.chunks[index]]
+        return [read_clip(clip) for clip in self.chunks[index]]
 
 
 def _digest(items: Sequence[Item]) -> str:
@@ -143,5 +159,6 @@ def _digest(items: Sequence[Item]) -> str:
             row: tuple[Any, ...] = (str(path.absolute()), state.st_size, state.st_mtime_ns)
         except OSError:
             row = (str(path), "missing")  # who decodes it says so
+        row += () if item.clip.channel is None else (item.clip.channel,)
         digest.update(json.dumps(row).encode())
     return digest.hexdigest()[:16]

@@ -152,7 +152,7 @@ def backgrounds(pool: ClipPool, augmentation: AugmentConfig) -> Backgrounds:
         speech=Sounds(pool, pool.speech or pool.near),
         noise=Sounds(pool, pool.recorded),
         music=Sounds(pool, pool.music),
-        rooms=RecordedRooms([item.clip.path for item in pool.rooms]),
+        rooms=RecordedRooms([(item.clip.path, item.clip.channel) for item in pool.rooms]),
         simulated=rooms,
     )
 

@@ -4,14 +4,14 @@ import threading
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from kws.audio import Samples, read_audio
+from kws.audio import Samples
 from kws.data import manifest
+from kws.data.clip_sound import read_clip
 from kws.data.manifest import Clip, Word
 from kws.data.phrases import clip_contains, locate, phrase_words
 from kws.errors import KwsError
@@ -127,7 +127,7 @@ class Cache:
         """Return the clip's sound."""
         kept = self._kept.get(item.key)
         if kept is None:
-            kept = read_audio(Path(item.clip.path))
+            kept = read_clip(item.clip)
             with self._lock:
                 if item.key not in self._kept and kept.nbytes <= self._bytes_left:
                     self._bytes_left -= kept.nbytes

@@ -104,11 +104,17 @@ def read_index(directory: Path) -> dict[str, Any]:
     return data
 
 
+def _row(clip: Clip) -> tuple[Any, ...]:
+    """Return all of a clip but its path; the channel only if one is chosen, as older shards were written."""
+    row = dataclasses.astuple(clip)[1:]
+    return row[:-1] if clip.channel is None else row
+
+
 def _index(drawn: DrawnBatches, phrases: Sequence[str], examples: int, shards: int) -> bytes:
     """Return the index's bytes: everything that decides what the shards hold."""
     items = [item for group in (*drawn.pool.groups(), drawn.pool.rooms) for item in group]
     clips = [item.clip for item in items]
-    rows: list[Any] = [(Path(clip.path).name, *dataclasses.astuple(clip)[1:]) for clip in clips]
+    rows: list[Any] = [(Path(clip.path).name, *_row(clip)) for clip in clips]
     if drawn.examples.recorded_share > 0.0:
         rows += [item.key for item in items if item.recorded]
     data = {

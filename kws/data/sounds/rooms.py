@@ -9,10 +9,10 @@ from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
-import soundfile
 import soxr
 from numpy.typing import NDArray
 
+from kws.audio import read_channels
 from kws.data.sounds import colours
 from kws.data.sounds.colours import SAMPLE_RATE_HZ
 from kws.errors import KwsError
@@ -29,27 +29,28 @@ LONGEST_SAMPLES = 24000
 class RecordedRooms(Sequence[Signal]):
     """The responses of some files, each read when first asked for; the last 512 files are kept."""
 
-    def __init__(self, paths: Sequence[str]) -> None:
-        self.paths = paths
+    def __init__(self, places: Sequence[tuple[str, int | None]]) -> None:
+        self.places = places
+        """Paths, and which channel."""
 
     def __len__(self) -> int:
-        return len(self.paths)
+        return len(self.places)
 
     def __getitem__(self, index):  # type: ignore[no-untyped-def]  # Sequence's overload; slices are not needed
-        return read_rooms(Path(self.paths[index]))
+        path, channel = self.places[index]
+        return read_rooms(Path(path), channel)
 
 
 @lru_cache(maxsize=512)
-def read_rooms(path: Path) -> Signal:
+def read_rooms(path: Path, channel: int | None = None) -> Signal:
     """Return the responses of a file, float32 [channels, n] at 16 kHz, aligned by ``aligned``.
 
+    Each channel is a response; of a chosen ``channel`` (``kws.audio``) it alone.
+
     Raises:
-        KwsError: the file cannot be read or holds no sound.
+        KwsError: the file cannot be read or holds no sound, or has no such channel.
     """
-    try:
-        sound, rate_hz = soundfile.read(path, dtype="float32", always_2d=True)
-    except (OSError, RuntimeError) as error:
-        raise KwsError(f"{path}: cannot be read as a room response ({error}); give a WAV or FLAC file") from error
+    sound, rate_hz = read_channels(path, channel)
     if not sound.size or not np.isfinite(sound).all() or not sound.any(axis=0).all():
         raise KwsError(f"{path}: has a channel without sound, which is no room response; take it out of the manifest")
     if rate_hz != SAMPLE_RATE_HZ:

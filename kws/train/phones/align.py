@@ -15,9 +15,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from kws.audio import read_audio
 from kws.config import to_data
 from kws.data import manifest
+from kws.data.clip_sound import read_clip
 from kws.data.examples.pool import UNKNOWN_PHONE
 from kws.data.manifest import Clip
 from kws.data.phones import corpus
@@ -142,7 +142,7 @@ def _check_enough(seconds: float, what: str) -> None:
 
 def _utterances(recipe: Recipe, said: Transcripts, clip: Clip) -> list[Utterance]:
     """Return the utterances of a recording that say none of the phrases, their phones not yet known."""
-    samples = read_audio(Path(clip.path))
+    samples = read_clip(clip)
     frontend = heard_by(recipe)
     found = []
     for one in said[clip.path]:
@@ -247,6 +247,7 @@ def _identity(recipe: Recipe, spoken: Sequence[Clip], said: Transcripts) -> str:
     config = recipe.phones
     rows = [
         (Path(clip.path).name, clip.duration_s, clip.speaker, [astuple(one) for one in said[clip.path]])
+        + (() if clip.channel is None else (clip.channel,))
         for clip in spoken
     ]
     text = json.dumps(
