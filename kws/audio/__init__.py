@@ -15,7 +15,7 @@ import soundfile
 from numpy.typing import NDArray
 
 from kws.audio.decode import Frames, Sound, open_file
-from kws.audio.incoming import open_sound
+from kws.audio.incoming import is_pipe, open_sound
 from kws.audio.pcm import RAW, Pcm, raw
 from kws.audio.resample import RATE_HZ_MAX, RATE_HZ_MIN, SAMPLE_RATE_HZ, Resampler, to_int16
 from kws.audio.steady import Steady
@@ -36,6 +36,7 @@ __all__ = [
     "Steady",
     "declared_seconds",
     "heard",
+    "is_pipe",
     "open_sound",
     "raw",
     "read_audio",

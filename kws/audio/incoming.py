@@ -48,6 +48,11 @@ def open_sound(place: Path | str, samples: Pcm | None = None) -> Iterator[Sound]
                 yield sound
 
 
+def is_pipe(place: Path | str) -> bool:
+    """Whether sound comes from there as it is made: standard input, or anything that is no regular file."""
+    return str(place) == STANDARD_INPUT or not Path(place).is_file()
+
+
 def _open_input() -> FileIO:
     try:
         return FileIO(os.dup(0), "rb")

@@ -43,8 +43,8 @@ def detect(
     """Find the wake word in FILES: WAV, FLAC, OGG, Opus or MP3, any rate, any number of channels.
 
     A FILE may be a pipe, and - is standard input: WAV and --raw are heard while they come; of other formats all is
-    kept in a temporary file first. A detection is printed when its peak is known: its refractory period is over, or
-    the sound.
+    kept in a temporary file first. A detection in a file is printed with its peak, when its refractory period is over;
+    one in a pipe at once, without.
     """
     from kws.detector.model_file import load
     from kws.detector.thresholds import levels_q15
@@ -74,18 +74,19 @@ def _detect_one(
     samples: Pcm | None,
 ) -> None:
     """Print the detections of one file as they come; without any say so, and how close the sound came."""
-    from kws.audio import Steady, heard, open_sound
+    from kws.audio import Steady, heard, is_pipe, open_sound
     from kws.detector.files import detect_blocks
     from kws.detector.score_file import writing_scores
 
     line, steady = json_line if as_json else text_line, Steady()
-    count, highest = 0, (0.0,) * len(model.detector.phrases)
+    count, highest, at_once = 0, (0.0,) * len(model.detector.phrases), is_pipe(file)
     writing = writing_scores(scores, model) if scores else nullcontext()
     with open_sound(file, samples) as sound, writing as write:
         for partial in detect_blocks(model, heard(sound, channel, steady), engine, thresholds):
-            count += len(partial.detections)
+            detections = partial.made if at_once else partial.detections
+            count += len(detections)
             highest = tuple(map(max, highest, partial.highest_scores))
-            for detection in partial.detections:
+            for detection in detections:
                 print(line(file, detection, model, thresholds), flush=True)
             if write is not None:
                 write(partial)
@@ -147,9 +148,10 @@ def text_line(
     path: Path | str, detection: Detection, model: KwsModel, thresholds: float | Thresholds | None = None
 ) -> str:
     """Return the detection as a line for people: file, time, phrase, score, peak and the threshold that it reached."""
+    peak = "" if detection.peak is None else f"peak {detection.peak:.3f}  "
     return (
         f"{path}: {detection.time_s:8.2f} s  {detection.phrase}  score {detection.score:.3f}  "
-        f"peak {_peak(detection):.3f}  (threshold {_limit(model, detection.phrase, thresholds):.3f})"
+        f"{peak}(threshold {_limit(model, detection.phrase, thresholds):.3f})"
     )
 
 
@@ -179,7 +181,7 @@ def json_line(
         "phrase": detection.phrase,
         "time_s": round(detection.time_s, 4),
         "score": round(detection.score, 6),
-        "peak": round(_peak(detection), 6),
+        "peak": None if detection.peak is None else round(detection.peak, 6),
         "threshold": round(_limit(model, detection.phrase, thresholds), 6),
     }
     return json.dumps(data)  # ASCII: a file's name need not be UTF-8
@@ -191,8 +193,3 @@ def _limit(model: KwsModel, phrase: str, thresholds: float | Thresholds | None) 
 
     limits = levels_q15(model.detector.phrases, model.thresholds, thresholds)
     return limits[model.detector.phrases.index(phrase)] / SCORE_ONE
-
-
-def _peak(detection: Detection) -> float:
-    """Return the peak; of a detection that has none yet, the score."""
-    return detection.score if detection.peak is None else detection.peak

@@ -1,5 +1,6 @@
 """Detections in sound files: what ``kws detect`` prints, through the same pipeline as the microphone."""
 
+import itertools
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ from kws.detector.decision import SCORE_ONE, Detection
 from kws.detector.model_file import KwsModel
 from kws.detector.pipeline import Pipeline
 from kws.detector.thresholds import Thresholds, levels_q15
+from kws.errors import KwsError
 
 
 @dataclass(frozen=True, eq=False)
@@ -19,13 +21,15 @@ class Partial:
     """What one block of a file gave: the detections whose peak is known by its end, seconds heard by now, and scores.
 
     ``scores`` are each phrase's confidence in each of the block's steps, int32 [steps, phrases] in Q15; the first of
-    these steps is ``first_step`` of the file.
+    these steps is ``first_step`` of the file. ``detections`` are those whose peak has become known; ``made`` are the
+    block's own, at once and without a peak.
     """
 
     detections: tuple[Detection, ...]
     heard_s: float
     scores: NDArray[np.int32]
     first_step: int
+    made: tuple[Detection, ...] = ()
 
     @property
     def highest_scores(self) -> tuple[float, ...]:
@@ -71,14 +75,17 @@ def detect_blocks(
     heard = steps = 0
     silence = np.zeros(trailing_samples(model), np.int16)
     blocks = read_blocks(source, block_s) if isinstance(source, Path | str) else source
-    for sound in (blocks, (silence,)):
-        for block in sound:
+    try:
+        for block in itertools.chain(blocks, (silence,)):
             heard += 0 if block is silence else len(block)
-            pipeline.push(block)
+            made = tuple(pipeline.push(block))
             settled = (*pipeline.settled, *(pipeline.finish() if block is silence else ()))
-            scores = pipeline.scores
-            yield Partial(settled, heard / SAMPLE_RATE_HZ, scores, steps)
-            steps += len(scores)
+            yield Partial(settled, heard / SAMPLE_RATE_HZ, pipeline.scores, steps, made)
+            steps += len(pipeline.scores)
+    except KwsError:  # the sound broke off: what was detected in it so far counts
+        if waiting := tuple(pipeline.finish()):
+            yield Partial(waiting, heard / SAMPLE_RATE_HZ, pipeline.scores[:0], steps)
+        raise
 
 
 def trailing_samples(model: KwsModel) -> int:

@@ -1,4 +1,5 @@
 import json
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -133,3 +134,20 @@ def test_silence_says_which_phrase_came_closest(tone_model: KwsModel, two_tone_m
 def test_an_unreadable_file_is_one_sentence(tone_model: KwsModel, tmp_path: Path) -> None:
     with pytest.raises(KwsError, match="does not exist"):
         detect_file(tone_model, tmp_path / "none.wav")
+
+
+def test_a_detection_before_the_sound_breaks_off_is_given(tone_model: KwsModel, burst_sound: NDArray[np.int16]) -> None:
+    """Its peak is not known yet when the sound ends in an error."""
+
+    def breaking() -> Iterator[NDArray[np.int16]]:
+        yield burst_sound[: round(1.25 * 16000)]
+        raise KwsError("the cable is out")
+
+    partials = detect_blocks(tone_model, breaking())
+    first = next(partials)
+    assert (len(first.made), first.detections) == (1, ())
+    (waiting,) = next(partials).detections
+    assert waiting.time_s == first.made[0].time_s
+    assert waiting.peak is not None
+    with pytest.raises(KwsError, match="cable"):
+        next(partials)
