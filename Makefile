@@ -50,7 +50,7 @@ random-graphs: $(VENV)/.dev
 # With CC=clang (LLVM's, with its compiler-rt) libFuzzer drives, else tests/fuzz/driver.c.
 fuzz: $(VENV)/.dev
 	KWS_FUZZ_SECONDS=$(SECONDS) KWS_FUZZ_EXAMPLES=$$((20 * $(SECONDS))) \
-	  $(BIN)/python -m pytest tests/firmware_export/c/test_c_fuzz.py tests/detector/test_model_file_damage.py
+	  $(BIN)/python -m pytest -s tests/firmware_export/c/test_c_fuzz.py tests/detector/test_model_file_damage.py
 
 format: $(CHECK)/.done
 	$(CHECK)/bin/ruff check --fix .

@@ -50,12 +50,13 @@ static size_t needed_bytes(const kws_model_t *model)
            aligned(kws_detector_memory_bytes(model->detector)) + aligned(kws_lfbe_memory_bytes(model->frontend));
 }
 
+/* What the parts say of each other first: then what is read of an array is no more than two of them say. */
 KWS_SMALL static int is_whole(const kws_model_t *model)
 {
     return model->phrases != NULL && model->frontend != NULL && model->graph != NULL && model->detector != NULL &&
+           model->graph->bands == model->frontend->bands && model->graph->outputs == model->detector->labels &&
            kws_graph_check(model->graph) == KWS_GRAPH_OK && kws_lfbe_check(model->frontend) &&
-           kws_detector_check(model->detector) && model->graph->bands == model->frontend->bands &&
-           model->graph->outputs == model->detector->labels;
+           kws_detector_check(model->detector);
 }
 
 size_t kws_memory_bytes(const kws_model_t *model)

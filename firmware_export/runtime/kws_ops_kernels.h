@@ -41,14 +41,34 @@ static inline int32_t requantize(int32_t value, int32_t multiplier, int32_t shif
     return divide_by_power_of_two(high_multiply(value, multiplier), -shift);
 }
 
-static inline int8_t clamp(int32_t value, int32_t minimum, int32_t maximum)
+/* value + zero_point, clamped. A sum that leaves 32 bits, which only damaged weights make, may be any. */
+static inline int8_t add_and_clamp(int32_t value, int32_t zero_point, int32_t minimum, int32_t maximum)
 {
-    return (int8_t)(value < minimum ? minimum : value > maximum ? maximum : value);
+    const int32_t sum = (int32_t)((uint32_t)value + (uint32_t)zero_point);
+    return (int8_t)(sum < minimum ? minimum : sum > maximum ? maximum : sum);
 }
 
-static inline int inside(const kws_graph_t *graph, int64_t offset, int64_t bytes)
+/* Checks compute in unsigned 64 bits, where nothing they compute overflows: a product of two int32 that are not negative
+ * is below 2^62, so that even four add up to less than 2^64. What is negative comes out as far too large. */
+static inline uint64_t product(int32_t first, int32_t second)
 {
-    return offset >= 0 && bytes >= 1 && bytes <= graph->arena_bytes && offset <= graph->arena_bytes - bytes;
+    return (uint64_t)((int64_t)first * second);
+}
+
+/* From the first of `count` (at least 1) things to the last one, `step` apart. */
+static inline uint64_t span(int32_t count, int32_t step)
+{
+    return product(count - 1, step);
+}
+
+static inline int fits(const kws_graph_t *graph, uint64_t bytes)
+{
+    return bytes <= (uint32_t)graph->arena_bytes;
+}
+
+static inline int inside(const kws_graph_t *graph, int32_t offset, uint64_t bytes)
+{
+    return offset >= 0 && bytes >= 1 && fits(graph, bytes) && fits(graph, bytes + (uint32_t)offset);
 }
 
 static inline int is_int8(int32_t value)

@@ -15,7 +15,7 @@ void kws_quantize_features(const kws_graph_t *graph, const int16_t *lfbe, int32_
     KWS_ROLLED
     for (i = 0; i < count; ++i) {
         const int32_t value = kws_requantize(lfbe[i], graph->input_multiplier, graph->input_shift);
-        features[i] = clamp(value + graph->input_zero_point, -128, 127);
+        features[i] = add_and_clamp(value, graph->input_zero_point, -128, 127);
     }
 }
 
@@ -101,8 +101,8 @@ void kws_graph_run(const kws_graph_t *graph, int8_t *arena, const int8_t *featur
 
 KWS_SMALL static int32_t check_copy(const kws_graph_t *graph, const kws_copy_t *copy)
 {
-    const int fits = inside(graph, copy->source, copy->bytes) && inside(graph, copy->target, copy->bytes);
-    return fits ? KWS_GRAPH_OK : KWS_GRAPH_BOUNDS;
+    const uint64_t bytes = (uint64_t)copy->bytes;
+    return inside(graph, copy->source, bytes) && inside(graph, copy->target, bytes) ? KWS_GRAPH_OK : KWS_GRAPH_BOUNDS;
 }
 
 KWS_SMALL static int32_t check_op(const kws_graph_t *graph, const kws_op_t *op)
@@ -139,8 +139,8 @@ KWS_SMALL static int32_t check_ends(const kws_graph_t *graph)
     if (!is_multiplier(graph->input_multiplier, graph->input_shift, 15) || !is_int8(graph->input_zero_point)) {
         return KWS_GRAPH_VALUES;
     }
-    if (!inside(graph, graph->input, (int64_t)graph->stride * graph->bands) ||
-        !inside(graph, graph->output, graph->outputs)) {
+    if (!inside(graph, graph->input, product(graph->stride, graph->bands)) ||
+        !inside(graph, graph->output, (uint64_t)graph->outputs)) {
         return KWS_GRAPH_BOUNDS;
     }
     return KWS_GRAPH_OK;
@@ -151,7 +151,7 @@ KWS_SMALL static int32_t check_state(const kws_graph_t *graph, const kws_state_t
     if (!is_int8(state->zero_point)) {
         return KWS_GRAPH_VALUES;
     }
-    return inside(graph, state->offset, state->bytes) ? KWS_GRAPH_OK : KWS_GRAPH_BOUNDS;
+    return inside(graph, state->offset, (uint64_t)state->bytes) ? KWS_GRAPH_OK : KWS_GRAPH_BOUNDS;
 }
 
 KWS_SMALL int32_t kws_graph_check(const kws_graph_t *graph)

@@ -109,33 +109,32 @@ void kws_run_conv2d(const kws_conv2d_t *conv, int8_t *arena)
 
 KWS_SMALL static int32_t check_bounds(const kws_graph_t *graph, const kws_conv2d_t *conv)
 {
-    /* Products of two int32 are below 2^62; the first test keeps the sums of them below 2^63. */
-    const int64_t columns = (int64_t)conv->output_time * conv->output_frequency;
-    const int64_t inputs = (int64_t)conv->runs * conv->run_bytes;
-    const int64_t sums = ((int64_t)conv->output_channels + 3) / 4 * 4;
-    const int64_t widened = conv->row_inputs < KWS_CONV_BLOCK ? conv->row_inputs : KWS_CONV_BLOCK;
-    int64_t last;
-    if (conv->step_time < 0 || conv->step_frequency < 0 || conv->run_step < 0 || columns > graph->arena_bytes ||
+    const uint64_t positions = product(conv->output_time, conv->output_frequency);
+    const uint64_t inputs = product(conv->runs, conv->run_bytes);
+    const uint64_t last = span(conv->output_time, conv->step_time) +
+                          span(conv->output_frequency, conv->step_frequency) + span(conv->runs, conv->run_step);
+    const uint64_t sums = ((uint64_t)conv->output_channels + 3u) / 4u * 4u;
+    const uint64_t widened = inputs < KWS_CONV_BLOCK ? (inputs + 3u) / 4u * 4u : KWS_CONV_BLOCK;
+    if (conv->step_time < 0 || conv->step_frequency < 0 || conv->run_step < 0 || !fits(graph, positions) ||
         inputs > INT32_MAX - 3) {
         return KWS_GRAPH_BOUNDS;
     }
-    last = (int64_t)(conv->output_time - 1) * conv->step_time +
-           (int64_t)(conv->output_frequency - 1) * conv->step_frequency + (int64_t)(conv->runs - 1) * conv->run_step;
-    if (!inside(graph, conv->input, last + conv->run_bytes) ||
-        !inside(graph, conv->output, columns * conv->output_channels) || (conv->scratch & 3) != 0 ||
-        !inside(graph, conv->scratch, 4 * sums + 2 * widened)) {
+    if (!inside(graph, conv->input, last + (uint64_t)conv->run_bytes) ||
+        !inside(graph, conv->output, positions * (uint64_t)conv->output_channels) || (conv->scratch & 3) != 0 ||
+        !inside(graph, conv->scratch, 4u * sums + 2u * widened)) {
         return KWS_GRAPH_BOUNDS;
     }
     return KWS_GRAPH_OK;
 }
 
-/* Are there as many weights as the loops read? */
+/* Are there as many weights as the loops read, and so many as they can count? */
 KWS_SMALL static int are_rows(const kws_conv2d_t *conv)
 {
     const int32_t together = conv->weight_bits == 4 ? 4 : 2;
     return (conv->weight_bits == 8 || conv->weight_bits == 4) &&
            conv->rows == (conv->output_channels - 1) / together + 1 &&
-           conv->row_inputs == (conv->runs * conv->run_bytes + 3) / 4 * 4 && is_aligned(conv->weights);
+           conv->row_inputs == (conv->runs * conv->run_bytes + 3) / 4 * 4 &&
+           product(conv->rows, conv->row_inputs) <= INT32_MAX / 2 && is_aligned(conv->weights);
 }
 
 KWS_SMALL int32_t kws_check_conv2d(const kws_graph_t *graph, const kws_conv2d_t *conv)

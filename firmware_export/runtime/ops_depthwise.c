@@ -6,8 +6,9 @@
 #include "kws_ops_kernels.h"
 #include "kws_ops_scale.h"
 
-/* Pairs of kernel positions: up to so many the sums of 4-bit weights times 4096 fit 32 bits. */
-#define KWS_LARGEST_PAIRS 255
+/* Pairs of kernel positions: up to so many the sums fit 32 bits, those of 4-bit weights times 4096. */
+#define KWS_LARGEST_PAIRS 32767
+#define KWS_LARGEST_PAIRS_OF_NIBBLES 255
 
 /* What this file does of an operator: with KWS_DSP the rest alone. */
 #ifdef KWS_DSP
@@ -163,48 +164,54 @@ REST void kws_run_depthwise_conv2d(const kws_depthwise_conv2d_t *conv, int8_t *a
 
 KWS_SMALL static int32_t check_bounds(const kws_graph_t *graph, const kws_depthwise_conv2d_t *conv)
 {
-    /* Products of two int32 are below 2^62; the first test keeps the sums of them below 2^63. */
-    const int64_t columns = (int64_t)conv->output_time * conv->output_frequency;
-    int64_t last;
-    const int64_t words = columns < KWS_MANY_POSITIONS ? conv->channels
-                                                       : 12 + 2 * (int64_t)conv->odd + 4 * (int64_t)conv->pairs;
+    const uint64_t positions = product(conv->output_time, conv->output_frequency);
+    const uint64_t last = span(conv->output_time, conv->step_time) +
+                          span(conv->output_frequency, conv->step_frequency) + (uint64_t)conv->channels;
+    const int32_t words = positions < KWS_MANY_POSITIONS ? conv->channels : 12 + 2 * conv->odd + 4 * conv->pairs;
     int32_t i;
-    if (conv->step_time < 0 || conv->step_frequency < 0 || columns > graph->arena_bytes) {
-        return KWS_GRAPH_BOUNDS;
-    }
-    last = (int64_t)(conv->output_time - 1) * conv->step_time +
-           (int64_t)(conv->output_frequency - 1) * conv->step_frequency + conv->channels;
-    if (!inside(graph, conv->input, last) || (conv->scratch & 3) != 0 ||
-        !inside(graph, conv->scratch, 4 * words)) {
+    if (conv->step_time < 0 || conv->step_frequency < 0 || !fits(graph, positions) ||
+        !inside(graph, conv->input, last) || (conv->scratch & 3) != 0 ||
+        !inside(graph, conv->scratch, product(4, words))) {
         return KWS_GRAPH_BOUNDS;
     }
     for (i = 0; i < 2 * conv->pairs; ++i) {
-        if (conv->offsets[i] < 0 || !inside(graph, conv->input, last + conv->offsets[i])) {
+        if (conv->offsets[i] < 0 || !inside(graph, conv->input, last + (uint64_t)conv->offsets[i])) {
             return KWS_GRAPH_BOUNDS;
         }
     }
-    return conv->offsets[2 * conv->pairs] < 0 && inside(graph, conv->output, columns * conv->channels)
+    return conv->offsets[2 * conv->pairs] < 0 && inside(graph, conv->output, positions * (uint64_t)conv->channels)
                ? KWS_GRAPH_OK
                : KWS_GRAPH_BOUNDS;
+}
+
+/* Are the weights of a known width, and few enough for the sums? */
+KWS_SMALL static int are_weights(const kws_depthwise_conv2d_t *conv)
+{
+    const int32_t most = conv->weight_bits == 4 ? KWS_LARGEST_PAIRS_OF_NIBBLES : KWS_LARGEST_PAIRS;
+    return (conv->weight_bits == 8 || conv->weight_bits == 4) && conv->pairs <= most && is_aligned(conv->weights);
+}
+
+/* Has the array of the weights a length that the loops can count? */
+KWS_SMALL static int are_countable(const kws_depthwise_conv2d_t *conv)
+{
+    return product((conv->channels - 1) / 4 + 1, 4 * conv->odd + conv->weight_bits * conv->pairs) <= INT32_MAX;
 }
 
 KWS_SMALL int32_t kws_check_depthwise_conv2d(const kws_graph_t *graph, const kws_depthwise_conv2d_t *conv)
 {
     if (conv->output_time < 1 || conv->output_frequency < 1 || conv->channels < 1 || conv->pairs < 0 ||
-        conv->odd < 0 || conv->odd > 1 || conv->odd + conv->pairs < 1 || !conv->offsets || !conv->weights ||
+        conv->odd < 0 || conv->odd > 1 || (conv->odd == 0 && conv->pairs == 0) || !conv->offsets || !conv->weights ||
         !conv->bias || !conv->multipliers || !conv->right_shifts) {
         return KWS_GRAPH_INCOMPLETE;
     }
-    if (!is_output(conv->output_zero_point, conv->output_minimum, conv->output_maximum) ||
-        (conv->weight_bits != 8 && (conv->weight_bits != 4 || conv->pairs > KWS_LARGEST_PAIRS)) ||
-        !is_aligned(conv->weights)) {
+    if (!is_output(conv->output_zero_point, conv->output_minimum, conv->output_maximum) || !are_weights(conv)) {
         return KWS_GRAPH_VALUES;
     }
     if (check_bounds(graph, conv) != KWS_GRAPH_OK) {
         return KWS_GRAPH_BOUNDS;
     }
-    return are_scales(conv->multipliers, conv->right_shifts, conv->channels, conv->plain, conv->output_minimum,
-                      conv->output_maximum)
+    return are_countable(conv) && are_scales(conv->multipliers, conv->right_shifts, conv->channels, conv->plain,
+                                             conv->output_minimum, conv->output_maximum)
                ? KWS_GRAPH_OK
                : KWS_GRAPH_VALUES;
 }

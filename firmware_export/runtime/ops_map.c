@@ -49,7 +49,7 @@ KWS_VECTORISED static void add_run(const kws_add_t *add, const int8_t *first, co
         const int32_t sum = scale_sum(one, by.first_multiplier, by.first_shift) +
                             scale_sum(other, by.second_multiplier, by.second_shift);
         const int32_t value = scale_sum(sum, by.output_multiplier, by.output_shift);
-        y[i] = clamp(value + by.output_zero_point, by.output_minimum, by.output_maximum);
+        y[i] = add_and_clamp(value, by.output_zero_point, by.output_minimum, by.output_maximum);
     }
 }
 
@@ -159,21 +159,20 @@ KWS_SMALL void kws_run_average_pool2d(const kws_pool2d_t *pool, int8_t *arena)
 
 KWS_SMALL int32_t kws_check_pad(const kws_graph_t *graph, const kws_pad_t *pad)
 {
-    const int64_t width = (int64_t)pad->before_bytes + pad->row_bytes + pad->after_bytes;
+    const uint64_t inputs = product(pad->rows, pad->row_bytes);
+    const uint64_t outputs = product(pad->rows, pad->before_bytes) + inputs + product(pad->rows, pad->after_bytes);
     if (pad->rows < 1 || pad->row_bytes < 1) {
         return KWS_GRAPH_INCOMPLETE;
     }
     if (!is_int8(pad->zero_point)) {
         return KWS_GRAPH_VALUES;
     }
-    /* Three int32 times one are below 2^63 where rows * row_bytes fit the arena. */
-    if (pad->before_bytes < 0 || pad->after_bytes < 0 ||
-        !inside(graph, pad->input, (int64_t)pad->rows * pad->row_bytes) ||
-        !inside(graph, pad->output, pad->rows * width)) {
+    if (pad->before_bytes < 0 || pad->after_bytes < 0 || !inside(graph, pad->input, inputs) ||
+        !inside(graph, pad->output, outputs)) {
         return KWS_GRAPH_BOUNDS;
     }
     /* A row is copied whole: the output must not lie over the input. */
-    if (pad->output < pad->input + (int64_t)pad->rows * pad->row_bytes && pad->input < pad->output + pad->rows * width) {
+    if ((uint64_t)pad->output < (uint64_t)pad->input + inputs && (uint64_t)pad->input < (uint64_t)pad->output + outputs) {
         return KWS_GRAPH_BOUNDS;
     }
     return KWS_GRAPH_OK;
@@ -181,7 +180,7 @@ KWS_SMALL int32_t kws_check_pad(const kws_graph_t *graph, const kws_pad_t *pad)
 
 KWS_SMALL int32_t kws_check_add(const kws_graph_t *graph, const kws_add_t *add)
 {
-    const int64_t runs = (int64_t)add->rows * add->repeats;
+    const uint64_t runs = product(add->rows, add->repeats);
     if (add->rows < 1 || add->repeats < 1 || add->values < 1) {
         return KWS_GRAPH_INCOMPLETE;
     }
@@ -192,9 +191,9 @@ KWS_SMALL int32_t kws_check_add(const kws_graph_t *graph, const kws_add_t *add)
         !is_multiplier(add->output_multiplier, add->output_shift, 0)) {
         return KWS_GRAPH_VALUES;
     }
-    if (runs > graph->arena_bytes || !inside(graph, add->first, runs * add->values) ||
-        !inside(graph, add->second, (int64_t)add->rows * add->values) ||
-        !inside(graph, add->output, runs * add->values)) {
+    if (!fits(graph, runs) || !inside(graph, add->first, runs * (uint64_t)add->values) ||
+        !inside(graph, add->second, product(add->rows, add->values)) ||
+        !inside(graph, add->output, runs * (uint64_t)add->values)) {
         return KWS_GRAPH_BOUNDS;
     }
     return KWS_GRAPH_OK;
@@ -202,16 +201,17 @@ KWS_SMALL int32_t kws_check_add(const kws_graph_t *graph, const kws_add_t *add)
 
 KWS_SMALL int32_t kws_check_max_pool2d(const kws_graph_t *graph, const kws_pool2d_t *pool)
 {
-    const int64_t rows = (int64_t)pool->output_time * pool->window_time;
-    const int64_t columns = (int64_t)pool->output_frequency * pool->window_frequency;
+    const uint64_t rows = product(pool->output_time, pool->window_time);
+    const uint64_t columns = product(pool->output_frequency, pool->window_frequency);
+    const uint64_t positions = product(pool->output_time, pool->output_frequency);
+    const uint64_t channels = (uint64_t)pool->channels;
     if (pool->output_time < 1 || pool->output_frequency < 1 || pool->channels < 1 || pool->window_time < 1 ||
         pool->window_frequency < 1 || pool->row_bytes < 1) {
         return KWS_GRAPH_INCOMPLETE;
     }
-    /* Products of two int32 are below 2^62, so the sum is below 2^63; where it fits, columns * channels do. */
-    if (rows > graph->arena_bytes || columns > graph->arena_bytes ||
-        !inside(graph, pool->input, (rows - 1) * pool->row_bytes + columns * pool->channels) ||
-        !inside(graph, pool->output, pool->output_time * ((int64_t)pool->output_frequency * pool->channels))) {
+    if (!fits(graph, rows) || !fits(graph, columns) || !fits(graph, positions) ||
+        !inside(graph, pool->input, (rows - 1u) * (uint64_t)pool->row_bytes + columns * channels) ||
+        !inside(graph, pool->output, positions * channels)) {
         return KWS_GRAPH_BOUNDS;
     }
     return KWS_GRAPH_OK;
@@ -220,7 +220,7 @@ KWS_SMALL int32_t kws_check_max_pool2d(const kws_graph_t *graph, const kws_pool2
 KWS_SMALL int32_t kws_check_average_pool2d(const kws_graph_t *graph, const kws_pool2d_t *pool)
 {
     const int32_t error = kws_check_max_pool2d(graph, pool);
-    if (error == KWS_GRAPH_OK && (int64_t)pool->window_time * pool->window_frequency > KWS_LARGEST_WINDOW) {
+    if (error == KWS_GRAPH_OK && product(pool->window_time, pool->window_frequency) > KWS_LARGEST_WINDOW) {
         return KWS_GRAPH_VALUES;
     }
     return error;

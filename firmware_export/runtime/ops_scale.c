@@ -43,7 +43,7 @@ KWS_VECTORISED static void scale_rest(const scaling_t *scaling, int32_t first, i
         const int32_t right = right_shifts[c] > 0 ? right_shifts[c] : 0;
         const int32_t left = right - right_shifts[c];
         const int32_t high = high_multiply((int32_t)((uint32_t)sums[c] << left), multipliers[c]);
-        y[c] = clamp(divide_by_power_of_two(high, right) + zero_point, minimum, maximum);
+        y[c] = add_and_clamp(divide_by_power_of_two(high, right), zero_point, minimum, maximum);
     }
 }
 

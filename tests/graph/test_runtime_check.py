@@ -78,7 +78,7 @@ VALUES: dict[type[Op], list[tuple[str, int]]] = {
         *CLAMP, *PACKED, ("weight_bits", 4), ("rows", 1), ("rows", 3), ("row_inputs", 4), ("row_inputs", 7),
         ("row_inputs", 12),
     ],
-    DepthwiseConv2D: [*CLAMP, *PACKED],
+    DepthwiseConv2D: [*CLAMP, *PACKED, ("pairs", 2 + (1 << 30)), ("pairs", LARGEST)],
     Pad: [("zero_point", 128), ("zero_point", -129)],
     Add: [
         *CLAMP, ("first_zero_point", 128), ("second_zero_point", -129),
@@ -191,14 +191,31 @@ def test_offsets_of_a_depthwise_kernel_stay_in_the_arena_and_end() -> None:
         assert checked.code_with("offsets", offsets) == checked.lib.KWS_GRAPH_BOUNDS
 
 
-def test_a_depthwise_kernel_too_long_for_four_bits_is_refused() -> None:
+@pytest.mark.parametrize(("bits", "longest"), [(4, 255), (8, 32767)])
+def test_a_depthwise_kernel_too_long_for_its_sums_is_refused(bits: int, longest: int) -> None:
     checked = Checked(DepthwiseConv2D)
     checked.graph.arena_bytes = LARGEST
-    checked.fields.weight_bits = 4
-    for pairs, code in ((255, checked.lib.KWS_GRAPH_OK), (256, checked.lib.KWS_GRAPH_VALUES)):
+    checked.fields.weight_bits = bits
+    for pairs, code in ((longest, checked.lib.KWS_GRAPH_OK), (longest + 1, checked.lib.KWS_GRAPH_VALUES)):
         offsets = checked.ffi.new("int32_t[]", [0] * (2 * pairs) + [-1, -1])
         checked.fields.pairs = pairs
         assert checked.code_with("offsets", offsets) == code
+
+
+@pytest.mark.parametrize("kind", [Conv2D, DepthwiseConv2D])
+def test_more_weights_than_can_be_counted_are_refused(kind: type[Op]) -> None:
+    """So many channels at so large a kernel that their weights would fill more than 2^31 bytes."""
+    checked = Checked(kind)
+    fields, graph = checked.fields, checked.graph
+    graph.arena_bytes = LARGEST
+    fields.output_time = fields.output_frequency = 1
+    if kind is DepthwiseConv2D:
+        offsets = checked.ffi.new("int32_t[]", [0] * (2 * 32767) + [-1, -1])
+        fields.offsets, fields.pairs, fields.channels = offsets, 32767, 1 << 15
+    else:
+        fields.runs, fields.run_bytes, fields.row_inputs = 1, 1 << 17, 1 << 17
+        fields.output_channels, fields.rows = 1 << 14, 1 << 13
+    assert checked.code() == checked.lib.KWS_GRAPH_VALUES
 
 
 def test_a_window_whose_sum_overflows_is_refused_for_the_mean_alone() -> None:
