@@ -52,6 +52,7 @@ class WarmKws:
             status, used_s = self.answers.readline().split()
         except TimeoutError:
             os.kill(child, signal.SIGKILL)
+            self.close()
             raise
         WarmKws.spent_s += float(used_s)
         return int(status)
@@ -69,4 +70,4 @@ class WarmKws:
             self.answers.close()
             self.channel.close()
             self.server.wait()
-            WarmKws.spent_s = 0.0
+            self.server, WarmKws.spent_s = None, 0.0
