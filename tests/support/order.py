@@ -2,10 +2,10 @@
 
 import pytest
 
-LONG = ("train", "slow", "emulator")
+from tests.support.cost import LEFT_OUT_OF_QUICK
 
 
 def long_files_first(items: list[pytest.Item]) -> None:
     """Sort the tests, each file's staying together: ``--dist loadfile`` gives them out in this order."""
-    long = {item.path for item in items if any(item.get_closest_marker(marker) for marker in LONG)}
+    long = {item.path for item in items if any(item.get_closest_marker(marker) for marker in LEFT_OUT_OF_QUICK)}
     items.sort(key=lambda item: item.path not in long)

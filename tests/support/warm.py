@@ -45,14 +45,16 @@ class WarmKws:
     def _ask(self, request: str, files: list[int], timeout: float) -> int:
         if self.server is None:
             self._start()
-        self.channel.settimeout(timeout)
         socket.send_fds(self.channel, [request.encode()], files)
-        child = int(self.answers.readline())
+        child = int(self.answers.readline())  # the first time this waits for torch; the command has not begun
+        self.channel.settimeout(timeout)
         try:
             status, used_s = self.answers.readline().split()
         except TimeoutError:
             os.kill(child, signal.SIGKILL)
+            self.close()
             raise
+        self.channel.settimeout(None)
         WarmKws.spent_s += float(used_s)
         return int(status)
 
@@ -69,4 +71,4 @@ class WarmKws:
             self.answers.close()
             self.channel.close()
             self.server.wait()
-            WarmKws.spent_s = 0.0
+            self.server, WarmKws.spent_s = None, 0.0

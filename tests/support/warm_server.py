@@ -6,6 +6,7 @@ The slow libraries are imported here once and for all commands, which is most of
 each child imports it, as a new process does.
 """
 
+import contextlib
 import gc
 import json
 import os
@@ -50,7 +51,8 @@ def serve(channel: socket.socket) -> list[str]:
             os.close(file)
         channel.sendall(f"{child}\n".encode())
         _, status, used = os.wait4(child, 0)
-        channel.sendall(f"{status} {used.ru_utime + used.ru_stime}\n".encode())
+        with contextlib.suppress(BrokenPipeError):  # nobody waited any longer
+            channel.sendall(f"{status} {used.ru_utime + used.ru_stime}\n".encode())
 
 
 if __name__ == "__main__":
