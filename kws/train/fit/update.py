@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from kws.compress.distill import distillation_terms
 from kws.compress.quantize.calibrate import INPUT_QUANT, quantized_input
 from kws.data.dataset import Batch
 from kws.data.examples.pool import UNKNOWN_PHONE
@@ -19,7 +20,7 @@ from kws.train.distributed import Ranks
 from kws.train.fit.average import Average
 from kws.train.fit.optimizers import make_optimizers
 from kws.train.labels import Labeller
-from kws.train.lessons import PhoneLesson, Phones, distillation_terms, phone_terms, run_to
+from kws.train.lessons import PhoneLesson, Phones, phone_terms, run_to
 from kws.train.loss import Terms, terms
 from kws.train.selection import whole_steps
 
