@@ -99,7 +99,7 @@ def run_to(model: Sequential, x: Tensor, tap: int) -> tuple[Tensor, Tensor]:
     return x, seen
 
 
-def phone_terms(logits: Tensor, wanted: Tensor) -> tuple[Tensor, Tensor]:
+def phone_terms(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
     """Return the sum of the cross-entropies over all known phones, and how many there are."""
-    total = F.cross_entropy(logits.flatten(0, 1), wanted.flatten(), ignore_index=UNKNOWN_PHONE, reduction="sum")
-    return total, (wanted != UNKNOWN_PHONE).sum()
+    total = F.cross_entropy(logits.flatten(0, 1), targets.flatten(), ignore_index=UNKNOWN_PHONE, reduction="sum")
+    return total, (targets != UNKNOWN_PHONE).sum()

@@ -64,7 +64,7 @@ def _run(recipe: Recipe, out: Path, real: Path | None) -> Summary:
 
 
 def _held_out(recipe: Recipe, out: Path, trained: Trained) -> list[tuple[str, Corpus]]:
-    """Return what the finished detector is measured on: voices it has not heard, else the recordings' test split."""
+    """Return what the finished detector is measured on: held-out voices, else the recordings' test split."""
     if recipe.synthesis.positives and recipe.synthesis.test_share > 0.0:
         return [("held-out voices", trained.corpus(path)) for path in synthetic_manifests(recipe, out)]
     manifests = dict.fromkeys(Path(entry.manifest) for entry in recipe.data)

@@ -53,7 +53,7 @@ def _train_recipe(recipe: Recipe, out: Path | None, ranks: Ranks) -> Trained:
     recordings = cache(partial(read_recordings, recipe))
     if ranks.share(_is_finished(recipe, model_path, recordings) if ranks.first else None):
         return Trained(model_path, recordings() if recordings.cache_info().currsize else RecipeData())
-    recordings()  # a mistake in the user's own data is better told before anything is spoken
+    recordings()  # a mistake in the user's own data is better told before anything is synthesized
     with locked(out) if ranks.first else nullcontext():
         return Trained(model_path, _make(recipe, model_path, recordings(), ranks))
 
@@ -83,9 +83,14 @@ def _is_finished(recipe: Recipe, model_path: Path, recordings: Callable[[], Reci
     # What it was trained on need not be there any more.
     there = all(Path(entry.manifest).exists() for entry in recipe.data) and bool(not shards or glob.glob(shards))
     if there and noted.exists() and noted.read_text(encoding="utf-8").strip() != digest(recipe, recordings()):
-        print(f"{model_path} was trained on other clips than the recipe's data has now; training anew", file=sys.stderr)
+        print(
+            f"{model_path} was trained on other clips than the recipe's data has now; training again", file=sys.stderr
+        )
         return False
-    print(f"{model_path} is of this recipe and its clips: not trained again (move it away to)", file=sys.stderr)
+    print(
+        f"{model_path} is already trained from this recipe and these clips; move it away to train it again",
+        file=sys.stderr,
+    )
     return True
 
 

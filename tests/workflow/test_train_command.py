@@ -96,7 +96,7 @@ def test_a_manifest_is_opened_once_however_often_it_is_needed(folder: Path) -> N
     path = folder / "corpus" / "utterances.csv"
     path.write_text(path.read_text().replace("good morning", "good evening"))
     changed, log = opened(folder)
-    assert "training anew" in log
+    assert "training again" in log
     assert changed == once
 
 

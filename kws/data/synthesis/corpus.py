@@ -70,7 +70,7 @@ def synthesize(
             replace_file(directory / MARKER, marker)
             for folder in sorted({(directory / job.path).parent for job in jobs}):
                 _make(folder)
-            with progress.bar(f"Speaking {names} and what is not it", len(jobs)) as advance:
+            with progress.bar(f"Synthesizing {names} and near misses", len(jobs)) as advance:
                 clips = _speak_all(jobs, directory, processes or processors(), advance)
             manifest.write(clips, directory / MANIFEST)
     return directory / MANIFEST
