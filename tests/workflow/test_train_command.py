@@ -1,7 +1,6 @@
 """``kws train`` and the commands around it: what they read they read once, where they write nobody else does."""
 
 import json
-import signal
 import subprocess
 import sys
 import time
@@ -105,6 +104,16 @@ def start(folder: Path, *arguments: str) -> subprocess.Popen[str]:
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=folder)
 
 
+def finished(process: subprocess.Popen[str]) -> subprocess.CompletedProcess[str]:
+    """Wait for a process and return what it said; one that takes too long is ended."""
+    with process:
+        try:
+            out, err = process.communicate(timeout=120)
+        finally:
+            process.kill()
+    return subprocess.CompletedProcess(process.args, process.returncode, out, err)
+
+
 def wait_for(path: Path) -> None:
     deadline_s = time.monotonic() + 60.0
     while not path.exists():
@@ -116,17 +125,18 @@ def test_a_second_training_in_one_directory_is_refused_and_mixes_nothing(folder:
     """With the second seed there would be two models' files in one place; the first goes on undisturbed."""
     (folder / "long.toml").write_text(RECIPE.replace("steps = 2", "steps = 90000"))
     with start(folder, "train", "long.toml", "--seed", "3", "--out", "out") as first:
-        wait_for(folder / "out" / "training")
-        second = start(folder, "train", "r.toml", "--seed", "4", "--out", "out")
-        complaint = second.communicate(timeout=60)[1]
-        assert second.returncode == 2
-        assert f"out: another kws train (process {first.pid}) is writing there; wait for it" in complaint
-        assert len(complaint.splitlines()) == 1
-        assert first.poll() is None
-        first.send_signal(signal.SIGKILL)
-    after = start(folder, "train", "r.toml", "--seed", "4", "--out", "out")
-    assert after.communicate(timeout=60)[0].strip() == str(Path("out", "hey_marvin.kws"))
+        try:
+            wait_for(folder / "out" / "training")
+            second = finished(start(folder, "train", "r.toml", "--seed", "4", "--out", "out"))
+            assert first.poll() is None
+        finally:
+            first.kill()
+    assert second.returncode == 2
+    assert f"out: another kws train (process {first.pid}) is writing there; wait for it" in second.stderr
+    assert len(second.stderr.splitlines()) == 1
+    after = finished(start(folder, "train", "r.toml", "--seed", "4", "--out", "out"))
     assert after.returncode == 0, "a run that was killed holds nothing"
+    assert after.stdout.strip() == str(Path("out", "hey_marvin.kws"))
     assert not (folder / "out" / LOCK).exists()
 
 
