@@ -24,6 +24,7 @@ from kws.detector.model_file import KwsModel
 from kws.errors import KwsError
 from kws.graph.arithmetic import quantize_features
 from kws.system import files
+from kws.system.lock import locked
 
 TARGETS = ("tflite", "onnx", "c", "esphome")
 OF_FRONTEND = {"lfbe": ("tflite", "onnx", "c"), "micro": ("tflite", "onnx", "esphome")}
@@ -87,8 +88,7 @@ def export(
     """
     targets = targets_of(model, target)
     try:
-        out.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".export-", dir=out) as work:
+        with locked(out), tempfile.TemporaryDirectory(prefix=".export-", dir=out) as work:
             written = [file for kind in targets if kind in WRITERS for file in WRITERS[kind](model, name, Path(work))]
             bundle_path = _write_bundle(model, name, Path(work)) if "c" in targets else None
             pair = None

@@ -39,7 +39,7 @@ def shards(
 ) -> None:
     """Draw RECIPE's training examples once and write their features as tar shards, as webdataset reads them.
 
-    A run that was broken off is gone on with. To train from them: train.shards = "DIR/*.tar" in the recipe.
+    Run it again to resume. To train from them: train.shards = "DIR/*.tar" in the recipe.
     """
     from kws.data.examples.batches import DrawnBatches
     from kws.data.shards.write import write_shards

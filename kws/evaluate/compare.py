@@ -102,10 +102,10 @@ def evaluate_subjects(
     sides: tuple[list[pooled.PooledResult], list[pooled.PooledResult]] = ([], [])
     results = []
     for condition in options.conditions.rows():
-        found = curves_under([*ours, *others], corpus, condition)
-        here, there = _flat(found[: len(ours)]), _flat(found[len(ours) :])
-        for side, curves in zip(sides, (here, there), strict=True):
-            side.append(pooled.pool(curves, condition))
+        curves = curves_under([*ours, *others], corpus, condition)
+        here, there = _flat(curves[: len(ours)]), _flat(curves[len(ours) :])
+        for side, own in zip(sides, (here, there), strict=True):
+            side.append(pooled.pool(own, condition))
         results.append(compare(here, there, condition))
     return Comparison(
         pooled.summary(ours, manifest, options, sides[0]),

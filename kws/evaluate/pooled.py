@@ -135,8 +135,8 @@ def evaluate(models: Sequence[tuple[str, KwsModel]], manifest: Path, options: Op
     corpus = corpora.read(manifest)
     results = []
     for condition in options.conditions.rows():
-        found = curves_under(subjects, corpus, condition)
-        results.append(pool([curve for one in found for curve in one], condition))
+        curves = curves_under(subjects, corpus, condition)
+        results.append(pool([curve for one in curves for curve in one], condition))
     return summary(subjects, manifest, options, results)
 
 
@@ -154,14 +154,14 @@ def summary(subjects: Sequence[Subject], manifest: Path, options: Options, resul
 
 
 def subjects_of(models: Sequence[tuple[str, KwsModel]], options: Options) -> list[Subject]:
-    """Return the models that have a wanted phrase as what is measured.
+    """Return the models that have a chosen phrase as what is measured.
 
     Raises:
         KwsError: no model has a phrase that is named.
     """
     known = {slug(phrase): phrase for _, model in models for phrase in model.detector.phrases}
-    wanted = {slug(phrase): phrase for phrase in options.phrases} or known
-    for label, phrase in wanted.items():
+    chosen = {slug(phrase): phrase for phrase in options.phrases} or known
+    for label, phrase in chosen.items():
         if label not in known:
             names = ", ".join(map(repr, known.values()))
             raise KwsError(f"phrase {phrase!r}: no model is for it; choose of {names}")
@@ -169,7 +169,7 @@ def subjects_of(models: Sequence[tuple[str, KwsModel]], options: Options) -> lis
     given.check(tuple(known.values()))
     subjects = []
     for name, model in models:
-        phrases = tuple(phrase for phrase in model.detector.phrases if slug(phrase) in wanted)
+        phrases = tuple(phrase for phrase in model.detector.phrases if slug(phrase) in chosen)
         if phrases:
             one = scoring.subject(model, options.conditions.engine, phrases, name)
             level = given.over(phrases, one.thresholds)
@@ -204,14 +204,14 @@ def pooled_point(
     curves: Sequence[Curve], chosen: Sequence[Measured], target_per_hour: float | None, seed: int
 ) -> PooledPoint:
     """Add up what was chosen of each curve; ``seed`` is that of the bootstrap: the same one, the same resamples."""
-    said = Counter[str]()
+    words = Counter[str]()
     for curve in curves:
-        said.update(dict(zip(curve.speakers, curve.words, strict=True)))
+        words.update(dict(zip(curve.speakers, curve.words, strict=True)))
     missed = misses_by_speaker(curves, chosen)
-    speakers = sorted(said)
-    words, misses = said.total(), missed.total()
+    speakers = sorted(words)
+    positives, misses = words.total(), missed.total()
     interval = speaker_bootstrap(
-        [missed[one] for one in speakers], [said[one] for one in speakers], np.random.default_rng(seed)
+        [missed[one] for one in speakers], [words[one] for one in speakers], np.random.default_rng(seed)
     )
     accepts = sum(one.point.false_accepts for one in chosen)
     hours = sum(one.point.hours for one in chosen)
@@ -219,11 +219,11 @@ def pooled_point(
     return PooledPoint(
         target_per_hour,
         tuple(one.point.threshold for one in chosen),
-        words,
+        positives,
         misses,
-        interval or binomial_interval(misses, words),
+        interval or binomial_interval(misses, positives),
         "speakers" if interval else "clips",
-        tuple(SpeakerMisses(one, missed[one], said[one]) for one in speakers),
+        tuple(SpeakerMisses(one, missed[one], words[one]) for one in speakers),
         accepts,
         hours,
         (low / hours, high / hours),

@@ -1,6 +1,7 @@
-"""What an evaluation found, as frozen data: a result per label, made from the outcomes of its streams."""
+"""The results of an evaluation as frozen data: a result per label, made from the outcomes of its streams."""
 
 import dataclasses
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from kws.data import transcripts
 from kws.data.transcripts import Transcripts
+from kws.data.transcripts import at as transcript_at
 from kws.detector.decision import SCORE_ONE
 from kws.evaluate.intervals import binomial_interval, poisson_interval, speaker_bootstrap
 from kws.streams.layout import Event, Span
@@ -63,7 +64,7 @@ class PositiveResult:
 
 @dataclass(frozen=True)
 class FalseAccept:
-    """One false accept: file, seconds into it, the confidence it reached, and what was said there, where known."""
+    """One false accept: file, seconds into it, the confidence it reached, and the transcript there, where known."""
 
     path: str
     time_s: float
@@ -173,17 +174,17 @@ def positive_result(
 
 
 def _by_speaker(events: Sequence[Event], missed: Sequence[Event]) -> tuple[SpeakerMisses, ...]:
-    said = [event.speaker for event in events]
-    not_heard = [event.speaker for event in missed]
-    return tuple(SpeakerMisses(name, not_heard.count(name), said.count(name)) for name in sorted(set(said)))
+    words = Counter(event.speaker for event in events)
+    misses = Counter(event.speaker for event in missed)
+    return tuple(SpeakerMisses(name, misses[name], words[name]) for name in sorted(words))
 
 
 def negative_result(
-    traces: Sequence[Trace], threshold: int, refractory_steps: int, said: Transcripts, folder: Path
+    traces: Sequence[Trace], threshold: int, refractory_steps: int, transcripts: Transcripts, folder: Path
 ) -> NegativeResult:
     """Summarize the streams of one negative label."""
     accepts = [
-        _false_accept(trace, time_s, said, folder)
+        _false_accept(trace, time_s, transcripts, folder)
         for trace in traces
         for time_s in outcome(trace, threshold, refractory_steps).false_accepts_s
     ]
@@ -199,18 +200,18 @@ def negative_result(
     )
 
 
-def _false_accept(trace: Trace, time_s: float, said: Transcripts, folder: Path) -> FalseAccept:
+def _false_accept(trace: Trace, time_s: float, transcripts: Transcripts, folder: Path) -> FalseAccept:
     """Say where in which recording it was, and how confident the detector became in the second after."""
     span = _span_at(trace.layout.spans, time_s)
     step = round((time_s - trace.first_s) / trace.step_s)
     peak = int(trace.scores[step : step + max(1, round(PEAK_WITHIN_S / trace.step_s))].max())
     in_file_s = time_s - span.start_s
-    transcript = transcripts.at(said, span.path, in_file_s)
+    transcript = transcript_at(transcripts, span.path, in_file_s)
     return FalseAccept(relative(span.path, folder), round(in_file_s, 3), peak / SCORE_ONE, transcript)
 
 
 def _span_at(spans: Sequence[Span], time_s: float) -> Span:
-    """Return the clip that is heard, or was heard last."""
+    """Return the clip that is played, or was played last."""
     begun = [span for span in spans if span.start_s <= time_s]
     return begun[-1] if begun else spans[0]
 

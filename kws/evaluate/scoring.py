@@ -57,15 +57,15 @@ class Subject:
 
 def subject(model: KwsModel, engine: str = "auto", phrases: Sequence[str] = (), name: str = "") -> Subject:
     """Return a model as what is measured, with all of its phrases or some of them."""
-    wanted = tuple(phrases) or model.detector.phrases
-    columns = [model.detector.phrases.index(phrase) for phrase in wanted]
+    chosen = tuple(phrases) or model.detector.phrases
+    columns = [model.detector.phrases.index(phrase) for phrase in chosen]
 
     def score(samples: NDArray[np.int16]) -> NDArray[np.int32]:
         return pipeline.scores(model, samples, engine)[:, columns]
 
     return Subject(
         name,
-        wanted,
+        chosen,
         tuple(model.thresholds[column] for column in columns),
         score,
         pipeline.step_time_s(model, 0),
@@ -84,7 +84,7 @@ PhraseTraces = dict[str, tuple[Trace, ...]]
 def score(subjects: Sequence[Subject], plan: Plan, transcripts: Transcripts) -> list[Traces]:
     """Build one stream and return its traces, subject by subject."""
     stream = build(plan, transcripts)
-    found: list[Traces] = []
+    scored: list[Traces] = []
     for one in subjects:
         scores = one.score(stream.samples)
         traces = {}
@@ -93,8 +93,8 @@ def score(subjects: Sequence[Subject], plan: Plan, transcripts: Transcripts) -> 
             if layout is not None:
                 alone = scores[:, column].copy()  # without the other phrases' memory
                 traces[phrase] = Trace(layout, alone, one.first_s, one.step_s)
-        found.append(traces)
-    return found
+        scored.append(traces)
+    return scored
 
 
 def score_all(
@@ -118,6 +118,9 @@ def score_all(
             raise
         scored = [future.result() for future in futures]
     return [
-        {phrase: tuple(found[number][phrase] for found in scored if phrase in found[number]) for phrase in one.phrases}
+        {
+            phrase: tuple(traces[number][phrase] for traces in scored if phrase in traces[number])
+            for phrase in one.phrases
+        }
         for number, one in enumerate(subjects)
     ]

@@ -1,4 +1,4 @@
-"""Clips -> long streams with the events they hold: a detector is judged on what it hears all day, not on clips.
+"""Clips -> long streams with the events they hold: a detector is judged on whole days, not on clips.
 
 A plan lists the clips of one stream; ``build`` decodes and lays them out. Nothing in a stream marks where a clip
 starts but the sound itself: clips fade in and out over 10 ms, and noise of -70 dBFS (seeded) lies under the whole
@@ -27,7 +27,7 @@ FADE_SAMPLES = SAMPLE_RATE_HZ // 100
 
 @dataclass(frozen=True)
 class Event:
-    """One spoken phrase in a stream, seconds from the stream's start; ``estimated``: times from energy."""
+    """The phrase once in a stream, seconds from the stream's start; ``estimated``: times from energy."""
 
     path: str
     speaker: str
@@ -60,8 +60,8 @@ class Layout:
     @property
     def hours(self) -> float:
         """Hours of recordings, without the gaps laid between them and what is ignored."""
-        heard_s = sum(span.end_s - span.start_s for span in self.spans)
-        return (heard_s - sum(end_s - start_s for start_s, end_s in self.ignored)) / 3600.0
+        recorded_s = sum(span.end_s - span.start_s for span in self.spans)
+        return (recorded_s - sum(end_s - start_s for start_s, end_s in self.ignored)) / 3600.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,7 +85,7 @@ def build(plan: Plan, transcripts: Transcripts | None = None) -> Stream:
     mix = rng.standard_normal(total, dtype=np.float32) * np.float32(32768.0 * 10.0 ** (DITHER_DBFS / 20.0))
     rooms = Rooms(plan.rooms) if plan.rooms else None
     for start, clip in zip(starts, clips, strict=True):
-        sound = _faded(clip) if rooms is None else rooms.heard(_faded(clip), rng)[: total - start]
+        sound = _faded(clip) if rooms is None else rooms.convolved(_faded(clip), rng)[: total - start]
         mix[start : start + len(sound)] += sound
     recorded = plan.noise_snr_db if plan.noises else None
     if recorded is not None:

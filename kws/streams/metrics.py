@@ -71,7 +71,7 @@ def match(times_s: Iterable[float], layout: Layout) -> Outcome:
     hits: dict[Event, float] = {}
     false_accepts = []
     for time_s in times_s:
-        event = _heard(time_s, layout.events, hits)
+        event = _word_at(time_s, layout.events, hits)
         if event is not None:
             hits[event] = time_s
         elif not _is_ignored(time_s, layout, hits):
@@ -81,7 +81,7 @@ def match(times_s: Iterable[float], layout: Layout) -> Outcome:
     return Outcome(layout, made, missed, tuple(false_accepts))
 
 
-def _heard(time_s: float, events: Sequence[Event], hits: dict[Event, float]) -> Event | None:
+def _word_at(time_s: float, events: Sequence[Event], hits: dict[Event, float]) -> Event | None:
     for event in events:
         if event not in hits and event.start_s <= time_s <= event.end_s + HIT_AFTER_END_S:
             return event

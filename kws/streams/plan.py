@@ -71,7 +71,7 @@ def plans(clips: Iterable[Clip], condition: Condition, phrases: str | Sequence[s
     rooms = Rooms([clip for clip in mine if clip.label == "rir"]).clips if condition.room else ()
     planned = []
     for (label, kind, phrase, name), members in _group(mine, _several(phrases)).items():
-        unmixed = label in ("noise", "music")  # the noise itself is heard as it is
+        unmixed = label in ("noise", "music")  # nothing is mixed into the noise itself
         under, snr_db, walls = ((), None, ()) if unmixed else (noises, noise_snr_db, rooms)
         full_name = f"{condition.split}/{label}/{name}"
         planned.append(Plan(full_name, label, kind, phrase, tuple(members), under, snr_db, condition.seed, walls))

@@ -1,4 +1,4 @@
-"""Clips as a room's microphone hears them: recorded room responses, drawn clip by clip."""
+"""Clips as a room's microphone records them: recorded room responses, drawn clip by clip."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -25,7 +25,7 @@ class Rooms:
             raise KwsError("no clip labelled 'rir' in this split of the manifest; add one or evaluate without --room")
         self.clips = tuple(clips)
 
-    def heard(self, clip: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
+    def convolved(self, clip: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
         """Return the clip with its tail, float32 [n] -> [n + tail], in int16 units.
 
         The direct path has no delay, so words stay where they are; the active speech keeps its power, so that what is

@@ -40,7 +40,7 @@ Point = TypeVar("Point", bound=Rates)
 
 @dataclass(frozen=True)
 class DetPoint:
-    """What one threshold (Q15) costs: words missed of those said, false accepts in the negatives' hours."""
+    """What one threshold (Q15) costs: words missed of all words, false accepts in the negatives' hours."""
 
     threshold: int
     misses: int

@@ -92,7 +92,7 @@ def without_places(recipe: Mapping[str, Any]) -> dict[str, Any]:
 def digest(recipe: Recipe, data: RecipeData) -> str:
     """Return a hash of what a recipe learns from: it changes when that does.
 
-    It covers what the manifests say of the clips, the transcripts of what is said in them, the sizes of the files, and
+    It covers what the manifests say of the clips, their transcripts, the sizes of the files, and
     the indexes of the recipe's shards.
     """
     rows, transcripts = hashlib.sha256(), data.transcripts

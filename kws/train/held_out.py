@@ -1,6 +1,6 @@
 """Held-out streams: what a model is judged by while it trains, laid out as ``kws.evaluate`` does.
 
-From the clips of split dev: other voices than training's, and recordings where there are any. Half of them are heard
+From the clips of split dev: other voices than training's, and recordings where there are any. Half of them are
 clean, half with noise at 10 dB: the split's own recordings of noise, or generated noise where it has none. The
 streams' features are computed once.
 """
@@ -62,16 +62,17 @@ def held_out_streams(
     noises = noise_of((clip for domain in domains for clip in domain.clips), SPLIT)
     planned: list[_Planned] = []
     for index, phrase in enumerate(phrases):
-        found: dict[tuple[str, bool], list[Clip]] = {}  # a folder of recordings may be called as synthetic speech is
+        # a folder of recordings may have the name of synthetic speech's
+        by_origin: dict[tuple[str, bool], list[Clip]] = {}
         for domain in domains:
-            found.setdefault((domain.name, domain.recorded), []).extend(_positives(domain, phrase))
-        heard = {origin: clips for origin, clips in found.items() if clips}
-        recorded = {origin: clips for origin, clips in heard.items() if origin[1]}
+            by_origin.setdefault((domain.name, domain.recorded), []).extend(_positives(domain, phrase))
+        present = {origin: clips for origin, clips in by_origin.items() if clips}
+        recorded = {origin: clips for origin, clips in present.items() if origin[1]}
         if sum(map(len, recorded.values())) >= ENOUGH_RECORDED:
-            heard = recorded
-        share = max(10, config.dev_positives // (len(phrases) * max(len(heard), 1)))
-        for (name, is_recorded), clips in heard.items():
-            group = f"recordings in {name}" if is_recorded and (name, False) in heard else name
+            present = recorded
+        share = max(10, config.dev_positives // (len(phrases) * max(len(present), 1)))
+        for (name, is_recorded), clips in present.items():
+            group = f"recordings in {name}" if is_recorded and (name, False) in present else name
             chosen, twice = _choose(clips, share, rng), 2 * len(clips) <= share
             for plan in both_ways(chosen, SPLIT, phrase, noises, NOISE_SNR_DB, twice):
                 planned.append(_Planned(plan, index, f"{group}, {'clean' if plan.noise_snr_db is None else 'noise'}"))
@@ -118,12 +119,13 @@ def _positives(domain: Domain, phrase: str) -> list[Clip]:
 
 def _negatives(domains: Sequence[Domain], phrases: Sequence[str], hours: float, rng: np.random.Generator) -> list[Clip]:
     """Return ordinary speech; all other clips without a phrase where there is none of it."""
-    unheard = {label for phrase in phrases for label in positive_labels(phrase)} | NO_SPEECH
-    heard = [[clip for clip in domain.clips if clip.split == SPLIT and clip.label not in unheard] for domain in domains]
-    ordinary = any(clip.label == SPEECH for clips in heard for clip in clips)
-    heard = [[clip for clip in clips if clip.label == SPEECH or not ordinary] for clips in heard]
+    excluded = {label for phrase in phrases for label in positive_labels(phrase)} | NO_SPEECH
+    held_out = [[clip for clip in domain.clips if clip.split == SPLIT] for domain in domains]
+    eligible = [[clip for clip in clips if clip.label not in excluded] for clips in held_out]
+    ordinary = any(clip.label == SPEECH for clips in eligible for clip in clips)
+    eligible = [[clip for clip in clips if clip.label == SPEECH or not ordinary] for clips in eligible]
     chosen = []
-    filled = [clips for clips in heard if clips]
+    filled = [clips for clips in eligible if clips]
     for clips in filled:
         left_s = hours * 3600.0 / len(filled)
         for clip in (clips[place] for place in rng.permutation(len(clips))):

@@ -1,9 +1,8 @@
-"""What a model learns beside its keywords: the phones of recorded speech, and what a larger model says.
+"""What a model learns beside its keywords: the phones of recorded speech.
 
 Speech put together by a machine is not how people speak. A network that must also tell the phones of real recordings
 keeps what real voices and synthetic ones share (multi-task learning, Caruana 1997; for keywords Panchapagesan et al.,
-"Multi-task learning and weighted cross-entropy for DNN-based keyword spotting", Interspeech 2016). A small model learns
-more from a large one's posteriors than from labels (distillation, Hinton, Vinyals, Dean 2015, section 2).
+"Multi-task learning and weighted cross-entropy for DNN-based keyword spotting", Interspeech 2016).
 """
 
 from dataclasses import dataclass
@@ -100,20 +99,7 @@ def run_to(model: Sequential, x: Tensor, tap: int) -> tuple[Tensor, Tensor]:
     return x, seen
 
 
-def phone_terms(logits: Tensor, wanted: Tensor) -> tuple[Tensor, Tensor]:
+def phone_terms(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
     """Return the sum of the cross-entropies over all known phones, and how many there are."""
-    total = F.cross_entropy(logits.flatten(0, 1), wanted.flatten(), ignore_index=UNKNOWN_PHONE, reduction="sum")
-    return total, (wanted != UNKNOWN_PHONE).sum()
-
-
-def distillation_terms(logits: Tensor, teacher: Tensor) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
-    """Return two sums of the divergence of the model's posteriors from the teacher's, and what to divide them by.
-
-    Both are logits [clips, outputs, labels]. The first is over all outputs; in the second each counts as far as the
-    teacher hears a keyword, for these are few. Sums and divisors may be added up over parts of a batch.
-    """
-    wanted = torch.log_softmax(teacher, dim=-1)
-    divergence = F.kl_div(torch.log_softmax(logits, dim=-1), wanted, reduction="none", log_target=True).sum(dim=-1)
-    keyword = 1.0 - wanted[:, :, 0].exp()
-    everywhere = divergence.sum(), divergence.new_tensor(divergence.numel())
-    return everywhere, ((divergence * keyword).sum(), keyword.sum())
+    total = F.cross_entropy(logits.flatten(0, 1), targets.flatten(), ignore_index=UNKNOWN_PHONE, reduction="sum")
+    return total, (targets != UNKNOWN_PHONE).sum()

@@ -53,9 +53,9 @@ def frame_terms(logits: Tensor, targets: Targets, config: TrainConfig) -> Terms:
     Chen, Parada, Heigold 2014, section 3.2.
     """
     logs = torch.log_softmax(logits, dim=-1)
-    wanted = targets.labels.clamp(min=0)
-    errors = _smoothed(logs, logs.gather(-1, wanted[:, :, None])[:, :, 0], config.label_smoothing)
-    weights = torch.where(wanted > 0, config.keyword_weight, 1.0) * (targets.labels != UNKNOWN)
+    labels = targets.labels.clamp(min=0)
+    errors = _smoothed(logs, logs.gather(-1, labels[:, :, None])[:, :, 0], config.label_smoothing)
+    weights = torch.where(labels > 0, config.keyword_weight, 1.0) * (targets.labels != UNKNOWN)
     return _join(((errors * weights).sum(), weights.sum(), 1.0), _hard(errors, targets, config))
 
 

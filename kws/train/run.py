@@ -204,8 +204,8 @@ def quantization_error(model: Sequential, graph: QuantGraph, batches: Sequence[B
         interpreter.reset()
         quantized = interpreter.run(quantize_features(clip.numpy(), quant)).astype(np.float64) * scale
         with torch.no_grad():
-            wanted = model(quantized_input(clip[None], quant))[0].double().numpy()
-        differences.append(np.abs(softmax(quantized) - softmax(wanted)))
+            expected = model(quantized_input(clip[None], quant))[0].double().numpy()
+        differences.append(np.abs(softmax(quantized) - softmax(expected)))
     return {"posterior_mean": float(np.mean(differences)), "posterior_max": float(np.max(differences))}
 
 
@@ -255,9 +255,9 @@ def _drawn(recipe: Recipe, pool: ClipPool, sequence: int) -> Dataset:
 def _from_shards(recipe: Recipe) -> tuple[ShardDataset, tuple[Source, ...]]:
     examples = ShardDataset([recipe.train.shards], (recipe.seed, TRAIN))
     index = examples.shards.index
-    for key, wanted in (("phrases", recipe.wake_phrases), ("frontend", recipe.frontend)):
+    for key, expected in (("phrases", recipe.wake_phrases), ("frontend", recipe.frontend)):
         there = load(FrontendConfig, index[key], key) if key == "frontend" else tuple(index[key])
-        if there != wanted:
+        if there != expected:
             raise KwsError(f"{recipe.train.shards}: was written for another {key} than the recipe's; write it again")
     return examples, shard_ledger(examples.shards.sources)
 

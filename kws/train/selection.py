@@ -28,7 +28,7 @@ from kws.train.labels import Labeller
 from kws.train.loss import terms
 
 OCTAVES = (-2, -1, 0, 1, 2)
-"""States are compared at the wanted false accepts per hour times 2 to these powers."""
+"""States are compared at the target of false accepts per hour times 2 to these powers."""
 
 LOGIT_STEPS = 12.0
 """Steps of one unit of a centred float logit, for the integer decision logic: range +-10.6, difference 1/12."""
@@ -43,11 +43,11 @@ class Trial:
 
     Attributes:
         step: after how many steps of training.
-        false_reject_rate: at the wanted false accepts per hour, the mean over groups and phrases.
+        false_reject_rate: at the target of false accepts per hour, the mean over groups and phrases.
         mean_false_reject_rate: the mean over several rates, which states are compared by.
         false_accepts_per_hour: measured with ``thresholds``, the mean over phrases.
         loss: of held-out examples.
-        thresholds: Q15, one per phrase, for the wanted false accepts per hour.
+        thresholds: Q15, one per phrase, for the target of false accepts per hour.
         groups: the false reject rate of each group of words at ``thresholds``: synthetic or recorded, clean or noise.
     """
 
@@ -78,15 +78,15 @@ class HeldOut:
     def trial(self, model: Sequential, step: int) -> Trial:
         """Look at the model, which must be in evaluation mode."""
         traces = [self._traces(model, stream) for stream in self.streams]
-        found = [self._phrase(index, traces) for index in range(len(self.detector.phrases))]
+        results = [self._phrase(index, traces) for index in range(len(self.detector.phrases))]
         return Trial(
             step=step,
-            false_reject_rate=float(np.mean([one.false_reject_rate for one in found])),
-            mean_false_reject_rate=float(np.mean([one.mean_false_reject_rate for one in found])),
-            false_accepts_per_hour=float(np.mean([one.false_accepts_per_hour for one in found])),
+            false_reject_rate=float(np.mean([one.false_reject_rate for one in results])),
+            mean_false_reject_rate=float(np.mean([one.mean_false_reject_rate for one in results])),
+            false_accepts_per_hour=float(np.mean([one.false_accepts_per_hour for one in results])),
             loss=self._loss(model),
-            thresholds=tuple(one.threshold for one in found),
-            groups=_mean_groups([one.groups for one in found]),
+            thresholds=tuple(one.threshold for one in results),
+            groups=_mean_groups([one.groups for one in results]),
         )
 
     def _traces(self, model: Sequential, stream: HeldOutStream) -> dict[int, Trace]:
@@ -102,9 +102,9 @@ class HeldOut:
 
     def _phrase(self, index: int, traces: Sequence[dict[int, Trace]]) -> "PhraseResult":
         groups: dict[str, list[Trace]] = {}
-        for stream, found in zip(self.streams, traces, strict=True):
-            if index in found:
-                groups.setdefault(stream.group, []).append(found[index])
+        for stream, of_stream in zip(self.streams, traces, strict=True):
+            if index in of_stream:
+                groups.setdefault(stream.group, []).append(of_stream[index])
         negatives = groups.pop("")
         step_ms = round(negatives[0].step_s * 1000)
         points = sweep(groups, negatives, self.detector.refractory_steps(step_ms))
@@ -158,10 +158,10 @@ def sweep(groups: Mapping[str, Sequence[Trace]], negatives: Sequence[Trace], ref
     return rates
 
 
-def judge(points: Sequence[GroupRates], wanted_per_hour: float) -> PhraseResult:
-    """Return the misses at the wanted false accepts per hour, and their mean over the octaves around it."""
-    chosen = best(points, wanted_per_hour)
-    around = [best(points, wanted_per_hour * 2.0**octave).false_reject_rate for octave in OCTAVES]
+def judge(points: Sequence[GroupRates], target_per_hour: float) -> PhraseResult:
+    """Return the misses at a target of false accepts per hour, and their mean over the octaves around it."""
+    chosen = best(points, target_per_hour)
+    around = [best(points, target_per_hour * 2.0**octave).false_reject_rate for octave in OCTAVES]
     return PhraseResult(
         false_reject_rate=chosen.false_reject_rate,
         mean_false_reject_rate=float(np.mean(around)),
@@ -201,6 +201,6 @@ def device_of(model: Sequential) -> torch.device:
     return next(model.parameters()).device
 
 
-def _mean_groups(found: Sequence[Mapping[str, float]]) -> dict[str, float]:
-    names = sorted({name for groups in found for name in groups})
-    return {name: float(np.mean([groups[name] for groups in found if name in groups])) for name in names}
+def _mean_groups(results: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    names = sorted({name for groups in results for name in groups})
+    return {name: float(np.mean([groups[name] for groups in results if name in groups])) for name in names}

@@ -61,13 +61,13 @@ def _facts(data: dict[str, Any]) -> Table:
 
 
 def _phrases(data: dict[str, Any]) -> str:
-    """Return each phrase with the threshold it fires at and the labels that it is heard by."""
+    """Return each phrase with the threshold it fires at and its labels."""
     labels, lines = data["labels"], []
     for phrase, threshold, keywords in zip(
         data["phrases"], data["thresholds"], data["detector"]["keywords"], strict=True
     ):
-        heard_by = ", ".join(labels[index] for index in keywords)
-        lines.append(f"{phrase!r}, threshold {threshold / SCORE_ONE:.3f}, labels {heard_by}")
+        keyword_labels = ", ".join(labels[index] for index in keywords)
+        lines.append(f"{phrase!r}, threshold {threshold / SCORE_ONE:.3f}, labels {keyword_labels}")
     return "\n".join([*lines, f"everything else: {labels[0]}"])
 
 

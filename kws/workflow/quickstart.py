@@ -15,6 +15,7 @@ from kws.recipe import Recipe
 from kws.recipe.overrides import Overrides
 from kws.streams.conditions import Conditions
 from kws.system import files
+from kws.system.lock import locked
 from kws.workflow.summary import Summary
 from kws.workflow.train import Trained, synthetic_manifests, train_recipe
 
@@ -45,6 +46,11 @@ def run(options: Options) -> Summary:
     recipe = _recipe(options)
     out = options.out or Path("out") / recipe.name
     real = _real_manifest(options.real)
+    with locked(out):
+        return _run(recipe, out, real)
+
+
+def _run(recipe: Recipe, out: Path, real: Path | None) -> Summary:
     trained = train_recipe(recipe, out)
     model_path, model = trained.path, load(trained.path)
     exported = export(model, model_path.stem, "all", out, VERIFY_SECONDS)
@@ -58,7 +64,7 @@ def run(options: Options) -> Summary:
 
 
 def _held_out(recipe: Recipe, out: Path, trained: Trained) -> list[tuple[str, Corpus]]:
-    """Return what the finished detector is measured on: voices it has not heard, else the recordings' test split."""
+    """Return what the finished detector is measured on: held-out voices, else the recordings' test split."""
     if recipe.synthesis.positives and recipe.synthesis.test_share > 0.0:
         return [("held-out voices", trained.corpus(path)) for path in synthetic_manifests(recipe, out)]
     manifests = dict.fromkeys(Path(entry.manifest) for entry in recipe.data)

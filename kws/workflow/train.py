@@ -3,6 +3,7 @@
 import glob
 import sys
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from pathlib import Path
@@ -15,6 +16,7 @@ from kws.detector.model_file import load, save
 from kws.evaluate.report import operating_points
 from kws.recipe import Recipe
 from kws.system import files
+from kws.system.lock import locked
 from kws.train.clips import digest, without_places
 from kws.train.distributed import Ranks, joined
 from kws.train.recipe_data import RecipeData, read_recordings, read_synthetic
@@ -51,22 +53,28 @@ def _train_recipe(recipe: Recipe, out: Path | None, ranks: Ranks) -> Trained:
     recordings = cache(partial(read_recordings, recipe))
     if ranks.share(_is_finished(recipe, model_path, recordings) if ranks.first else None):
         return Trained(model_path, recordings() if recordings.cache_info().currsize else RecipeData())
-    # read now: a mistake in the user's own data is better told before anything is spoken
-    learned_from = digest(recipe, recordings())
+    # read now: a mistake in the user's own data is better told before anything is synthesized
     if ranks.first:
         recordings().check_copies()
+    with locked(out) if ranks.first else nullcontext():
+        return Trained(model_path, _make(recipe, model_path, recordings(), ranks))
+
+
+def _make(recipe: Recipe, model_path: Path, recordings: RecipeData, ranks: Ranks) -> RecipeData:
+    """Make the model and return all that it was made from."""
+    out, learned_from = model_path.parent, digest(recipe, recordings)
     synthetic = synthetic_manifests(recipe, out)
     with ranks.first_before_others():
         if ranks.first and synthetic:
             synthesize(recipe.synthesis, recipe.wake_phrases, synthesis_directory(out), recipe.seed)
-    data = read_synthetic(synthetic) + recordings()
+    data = read_synthetic(synthetic) + recordings
     model = train(recipe, data, out / "training", ranks=ranks)
     if ranks.first:
         points, thresholds = operating_points(model, data.corpora)
         keep_older(model_path)
         save(replace(model, operating_points=points, thresholds=thresholds), model_path)
         files.replace_file(_noted_clips(model_path), f"{learned_from}\n".encode())
-    return Trained(model_path, data)
+    return data
 
 
 def _is_finished(recipe: Recipe, model_path: Path, recordings: Callable[[], RecipeData]) -> bool:
@@ -77,9 +85,14 @@ def _is_finished(recipe: Recipe, model_path: Path, recordings: Callable[[], Reci
     # What it was trained on need not be there any more.
     there = all(Path(entry.manifest).exists() for entry in recipe.data) and bool(not shards or glob.glob(shards))
     if there and noted.exists() and noted.read_text(encoding="utf-8").strip() != digest(recipe, recordings()):
-        print(f"{model_path} was trained on other clips than the recipe's data has now; training anew", file=sys.stderr)
+        print(
+            f"{model_path} was trained on other clips than the recipe's data has now; training again", file=sys.stderr
+        )
         return False
-    print(f"{model_path} is of this recipe and its clips: not trained again (move it away to)", file=sys.stderr)
+    print(
+        f"{model_path} is already trained from this recipe and these clips; move it away to train it again",
+        file=sys.stderr,
+    )
     return True
 
 

@@ -196,7 +196,7 @@ def test_a_full_disk_leaves_nothing_half_written(run: Run, model_path: Path, tmp
         run("export", model_path, "--to", "tflite", "--out", tmp_path / "o", "--verify-seconds", "1", limit_bytes=64)
     )
     assert "cannot be written" in sentence
-    assert list((tmp_path / "o").iterdir()) == []
+    assert not (tmp_path / "o").exists(), "what was made for the export alone goes with it"
 
 
 MODEL_DAMAGE: dict[str, Callable[[bytes], bytes]] = {

@@ -56,10 +56,10 @@ def test_every_clip_has_its_echo(clips: list[Clip], label: str) -> None:
 
 def test_the_active_speech_keeps_its_power(clips: list[Clip]) -> None:
     sound = np.random.default_rng(1).normal(0.0, 1000.0, 16000).astype(np.float32)
-    heard = Rooms(clips[:1]).heard(sound, np.random.default_rng(0))
+    heard = Rooms(clips[:1]).convolved(sound, np.random.default_rng(0))
     assert len(heard) == len(sound) + rooms.read_rooms(Path(clips[0].path)).shape[1] - rooms.DIRECT
     assert active_power(heard) == pytest.approx(active_power(sound), rel=1e-3)
-    silent = Rooms(clips[:1]).heard(np.zeros(800, np.float32), np.random.default_rng(0))
+    silent = Rooms(clips[:1]).convolved(np.zeros(800, np.float32), np.random.default_rng(0))
     assert not silent.any()
 
 

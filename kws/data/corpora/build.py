@@ -19,6 +19,7 @@ from kws.data.manifest import Clip
 from kws.errors import KwsError
 from kws.system import progress
 from kws.system.files import replace_file
+from kws.system.lock import locked
 
 MANIFEST = "manifest.csv"
 UTTERANCES = "utterances.csv"
@@ -66,7 +67,12 @@ def build(
         reason, names = next(iter(skips.by_reason.items()), ("no sound file is there", ["-"]))
         raise KwsError(f"{folder}: no clip can be used, {skips.count} left out; the first, {names[0]}: {reason}")
     said = [clip for clip in clips if clip.text]
-    _write(adapter, folder, path, clips, said)
+    with locked(path.parent):
+        if not force:  # once more, now that nobody else writes
+            _refuse_foreign(path, path)
+            if said:
+                _refuse_foreign(path, path.parent / UTTERANCES)
+        _write(adapter, folder, path, clips, said)
     return Report(folder, path, path.parent / UTTERANCES if said else None, tuple(clips), skips)
 
 

@@ -19,6 +19,7 @@ from kws.data.examples.pool import SAMPLE_RATE_HZ, ClipPool
 from kws.frontend import FrontendConfig, compute
 from kws.frontend.config import LFBE_FRACTION_BITS
 from kws.system import files, progress
+from kws.system.lock import locked
 
 LIST = "preview.json"
 
@@ -46,13 +47,9 @@ def preview(drawing: Drawing, directory: Path, count: int) -> str:
     began = time.perf_counter()
     rooms = len(backgrounds(drawing.pool, drawing.augmentation).simulated)
     rooms_s = time.perf_counter() - began
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise files.unwritable(directory, error) from error
     entries: list[dict[str, Any]] = []
     seconds: list[float] = []
-    with progress.bar("Preview", count) as advance:
+    with locked(directory), progress.bar("Preview", count) as advance:
         for index in range(count):
             example, masks = _draw(drawing, index)
             began = time.perf_counter()
@@ -64,8 +61,8 @@ def preview(drawing: Drawing, directory: Path, count: int) -> str:
             files.replace_file(directory / f"{name}.png", _picture(example, features, drawing.frontend, name))
             entries.append({"name": name, **_described(example, masks)})
             advance()
-    data = {"config": to_data(drawing.augmentation), "examples": entries}
-    files.replace_file(directory / LIST, (json.dumps(data, indent=1) + "\n").encode())
+        data = {"config": to_data(drawing.augmentation), "examples": entries}
+        files.replace_file(directory / LIST, (json.dumps(data, indent=1) + "\n").encode())
     return (
         f"{directory}: {count} examples, what was drawn is in {LIST}\n"
         f"{1000.0 * float(np.mean(seconds)):.1f} ms to draw an example whose clips are decoded; "

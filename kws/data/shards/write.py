@@ -29,6 +29,7 @@ from kws.data.manifest import Clip
 from kws.errors import KwsError
 from kws.system import progress
 from kws.system.files import replace_file, replacing, unwritable
+from kws.system.lock import locked
 from kws.system.processes import in_order, processors
 
 INDEX = "shards.json"
@@ -74,16 +75,20 @@ def write_shards(
     if not 1 <= shards <= examples:
         raise KwsError(f"{examples} examples do not fill {shards} shards; ask for fewer shards or more examples")
     index = _index(drawn, phrases, examples, shards)
-    _claim(directory, index)
+    with locked(directory):
+        _claim(directory, index)
+        _write_missing(drawn, directory, examples, shards, processors() if processes is None else processes)
+    return directory / INDEX
+
+
+def _write_missing(drawn: DrawnBatches, directory: Path, examples: int, shards: int, processes: int) -> None:
     missing = tuple(shard for shard in range(shards) if not (directory / shard_name(shard)).exists())
     if missing:
-        processes = processors() if processes is None else processes
         with shared(drawn.pool, directory, processes) as pool, progress.bar("Writing shards", shards) as advance:
             advance(shards - len(missing), before=True)
             writer = _Writer(drawn.of(pool), directory, examples, shards, missing)
             for _ in in_order(writer, len(missing), processes if processes > 1 else 0):
                 advance()
-    return directory / INDEX
 
 
 def read_index(directory: Path) -> dict[str, Any]:
@@ -148,7 +153,6 @@ def _sources(clips: Iterable[Clip]) -> list[dict[str, Any]]:
 def _claim(directory: Path, index: bytes) -> None:
     """Make the directory these shards' own, or raise ``KwsError`` where it holds anything else."""
     try:
-        directory.mkdir(parents=True, exist_ok=True)
         names = {path.name for path in directory.iterdir() if not path.name.startswith(".")}
     except OSError as error:
         raise unwritable(directory, error) from error

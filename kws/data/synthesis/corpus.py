@@ -25,6 +25,7 @@ from kws.data.synthesis.voices.voice import SAMPLE_RATE_HZ, Utterance, Voice
 from kws.errors import KwsError
 from kws.system import progress
 from kws.system.files import replace_file, unwritable
+from kws.system.lock import locked
 from kws.system.processes import in_order, processors
 
 MARKER = "synthesis.json"
@@ -64,12 +65,14 @@ def synthesize(
         print(f"{directory}: already holds these clips of {names}; they are used as they are", file=sys.stderr)
         return directory / MANIFEST
     jobs = plan(config, phrases, voices, seed)
-    replace_file(_made(directory) / MARKER, marker)
-    for folder in sorted({(directory / job.path).parent for job in jobs}):
-        _made(folder)
-    with progress.bar(f"Speaking {names} and what is not it", len(jobs)) as advance:
-        clips = _speak_all(jobs, directory, processes or processors(), advance)
-    manifest.write(clips, directory / MANIFEST)
+    with locked(directory):
+        if not _is_complete(directory, marker):  # another process may have made it meanwhile
+            replace_file(directory / MARKER, marker)
+            for folder in sorted({(directory / job.path).parent for job in jobs}):
+                _make(folder)
+            with progress.bar(f"Synthesizing {names} and near misses", len(jobs)) as advance:
+                clips = _speak_all(jobs, directory, processes or processors(), advance)
+            manifest.write(clips, directory / MANIFEST)
     return directory / MANIFEST
 
 
@@ -107,12 +110,11 @@ def _is_complete(directory: Path, marker: bytes) -> bool:
     return MANIFEST in names
 
 
-def _made(folder: Path) -> Path:
+def _make(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise unwritable(folder, error) from error
-    return folder
 
 
 def _speak_all(jobs: Sequence[Job], directory: Path, processes: int, advance: progress.Advance) -> list[Clip]:

@@ -70,8 +70,8 @@ def headline_cells(split: SplitResult) -> tuple[tuple[str, str, str], str]:
 
 def _together(splits: Sequence[SplitResult]) -> str:
     """Return the rates of a detector for all these phrases: words pooled, every phrase's false accepts added up."""
-    said = [split.positives[0] for split in splits if split.positives]
-    words, misses = sum(one.positives for one in said), sum(one.misses for one in said)
+    results = [split.positives[0] for split in splits if split.positives]
+    words, misses = sum(one.positives for one in results), sum(one.misses for one in results)
     parts = []
     if words:
         parts.append(f"{misses} of {words} words missed, {_frr(misses / words, binomial_interval(misses, words))}")
@@ -177,8 +177,9 @@ def _notes(split: SplitResult) -> list[str]:
 
 
 def _explained(accept: FalseAccept) -> str:
-    said = accept.transcript[:MAX_TRANSCRIPT] + ("…" if len(accept.transcript) > MAX_TRANSCRIPT else "")
-    return f"false accept {accept.score:.3f} {accept.path} {accept.time_s:.2f} s" + (f"  “{said}”" if said else "")
+    transcript = accept.transcript[:MAX_TRANSCRIPT] + ("…" if len(accept.transcript) > MAX_TRANSCRIPT else "")
+    quoted = f"  “{transcript}”" if transcript else ""
+    return f"false accept {accept.score:.3f} {accept.path} {accept.time_s:.2f} s{quoted}"
 
 
 def _chosen(points: tuple[DetPoint, ...]) -> str:

@@ -29,12 +29,12 @@ class Ahead(Generic[T]):
             coming = executor.submit(self._next)
             while True:
                 began = time.perf_counter()
-                found = coming.result()
+                result = coming.result()
                 self.waited_s += time.perf_counter() - began
-                if not found:
+                if not result:
                     return
                 coming = executor.submit(self._next)
-                yield found[0]
+                yield result[0]
 
     def waited_since(self) -> float:
         """Return the seconds waited since the last call."""

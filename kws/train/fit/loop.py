@@ -130,7 +130,7 @@ class Trainer:
         batches = Ahead(self._batches(self.step, last))
         with closing(iter(batches)) as coming:
             for batch in coming:
-                done = self.updater.update(batch, stop.wanted)
+                done = self.updater.update(batch, stop.requested)
                 meter.add(self.part * ranks.world, batches.waited_since())
                 if ranks.first:
                     logs.step(self.step, done.loss, done.gradient_norm, done.learning_rate, meter)
@@ -140,14 +140,14 @@ class Trainer:
                     break
                 meter.skip()
         # A signal during the last look came too late for an update to tell the other processes of it.
-        if done.stop or bool(ranks.add(torch.tensor([float(stop.wanted)], device=ranks.device))):
+        if done.stop or bool(ranks.add(torch.tensor([float(stop.requested)], device=ranks.device))):
             if ranks.first:
                 self.save()
             logs.close()  # what the signal does may end the process
             stop.obey()
 
     def _batches(self, first: int, last: int) -> Generator[Batch, None, None]:
-        """Yield the batch of each step: drawn, or drawn before and heard differently now."""
+        """Yield the batch of each step: drawn, or drawn before and changed now."""
         task, seed, ranks = self.task, self.task.seed, self.ranks
 
         def draw(begin: int, end: int) -> Iterator[Batch]:
@@ -157,7 +157,7 @@ class Trainer:
         with closing(reuse.batches(draw, first, last, self.config.reuse, seed)) as drawn:
             for step, (batch, use) in enumerate(drawn, first):
                 if use:
-                    changed = reuse.heard_again(batch, (seed, 29, step, ranks.rank), task.frontend, task.augment)
+                    changed = reuse.varied(batch, (seed, 29, step, ranks.rank), task.frontend, task.augment)
                     batch = replace(batch, features=changed)
                 yield batch
 
@@ -188,8 +188,8 @@ class Trainer:
         self._written_s = time.monotonic()
 
     def _resume(self, resume: bool) -> None:
-        found = checkpoint.load(self.task.checkpoint, self.task.identity) if resume and self.ranks.first else None
-        state: dict[str, Any] | None = self.ranks.share(found)
+        saved = checkpoint.load(self.task.checkpoint, self.task.identity) if resume and self.ranks.first else None
+        state: dict[str, Any] | None = self.ranks.share(saved)
         if state is None:
             self._set_norm()
             return

@@ -1,4 +1,4 @@
-"""Examples used more than once, each time heard differently: drawing one costs as much as several steps of training.
+"""Examples used more than once, each time changed: drawing one costs as much as several steps of training.
 
 What is changed on the features costs next to nothing: the level, the microphone's colour (a smooth curve over the
 bands) and more noise, another example of the batch without a keyword laid under it. Energies add up where sounds do, on
@@ -94,7 +94,7 @@ class _Closing:
             close()
 
 
-def heard_again(
+def varied(
     batch: Batch, seed: tuple[int, ...], frontend: FrontendConfig | None = None, augment: AugmentConfig | None = None
 ) -> Tensor:
     """Return the features, int16 [clips, frames, bands], at another level, in another colour, with more noise.

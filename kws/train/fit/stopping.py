@@ -27,7 +27,7 @@ class StopRequest:
         self._restore()
 
     @property
-    def wanted(self) -> bool:
+    def requested(self) -> bool:
         """Whether a signal came."""
         return self.signal is not None
 

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from kws.compress.distill import distillation_terms
 from kws.compress.quantize.calibrate import INPUT_QUANT, quantized_input
 from kws.data.dataset import Batch
 from kws.data.examples.pool import UNKNOWN_PHONE
@@ -19,7 +20,7 @@ from kws.train.distributed import Ranks
 from kws.train.fit.average import Average
 from kws.train.fit.optimizers import make_optimizers
 from kws.train.labels import Labeller
-from kws.train.lessons import PhoneLesson, Phones, distillation_terms, phone_terms, run_to
+from kws.train.lessons import PhoneLesson, Phones, phone_terms, run_to
 from kws.train.loss import Terms, terms
 from kws.train.selection import whole_steps
 
@@ -72,9 +73,9 @@ class Updater:
         self.optimizers.set_rate(rate)
         self.model.train()
         self.optimizers.zero_grad()
-        found = self._terms(batch)
-        shared = self.ranks.add(torch.cat([found.counts.detach(), found.counts.new_tensor([float(stop)])]))
-        loss = found.loss(shared[:-1])
+        loss_terms = self._terms(batch)
+        shared = self.ranks.add(torch.cat([loss_terms.counts.detach(), loss_terms.counts.new_tensor([float(stop)])]))
+        loss = loss_terms.loss(shared[:-1])
         loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
         total = self.ranks.add_gradients(self.learning, loss)
         if not math.isfinite(total):
@@ -129,29 +130,29 @@ class Updater:
         phase = self.step % every
         features = whole_steps(batch.features.to(self.ranks.device), self.model.stride)
         targets = self.labeller(batch.spans.to(self.ranks.device), features.shape[1]).sampled(every, phase)
-        heard = quantized_input(features, self.quant)
+        inputs = quantized_input(features, self.quant)
         if self.phones is None and self.teacher is None:
-            return terms(self.model.sampled(heard, every, phase), targets, self.config)
+            return terms(self.model.sampled(inputs, every, phase), targets, self.config)
         tap = 0 if self.phones is None else self.phones.tap
-        logits, seen = run_to(self.model, heard, tap)
-        found = terms(logits[:, phase::every], targets, self.config)
+        logits, seen = run_to(self.model, inputs, tap)
+        loss_terms = terms(logits[:, phase::every], targets, self.config)
         if self.teacher is not None:
             with torch.no_grad():
-                said = self.teacher(heard)
-            for term in distillation_terms(logits, said):
-                found = found.with_term(*term, self.config.teacher_weight / 2.0)
+                teacher_logits = self.teacher(inputs)
+            for term in distillation_terms(logits, teacher_logits):
+                loss_terms = loss_terms.with_term(*term, self.config.teacher_weight / 2.0)
         if self.phones is None:
-            return found
+            return loss_terms
         pretraining = self.step < self.phones.lesson.config.pretrain_steps
-        known = found.scaled(0.0) if pretraining else found
+        known = loss_terms.scaled(0.0) if pretraining else loss_terms
         return known.with_term(*self._phone_terms(self.phones, batch, seen), self.phones.lesson.config.weight)
 
     def _phone_terms(self, phones: Phones, batch: Batch, seen: Tensor) -> tuple[Tensor, Tensor]:
         """Return sum and count of the phones' loss; also where none is known, so that every process has gradients."""
         frames = seen.shape[1] * phones.stride_at_tap
         known = seen.new_full((len(seen), frames), UNKNOWN_PHONE) if batch.phones is None else batch.phones
-        wanted = phones.targets(known.to(seen.device), frames, seen.shape[1])
-        return phone_terms(phones(seen), wanted)
+        targets = phones.targets(known.to(seen.device), frames, seen.shape[1])
+        return phone_terms(phones(seen), targets)
 
 
 def schedule(step: int, config: TrainConfig) -> float:

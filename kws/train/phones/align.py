@@ -1,4 +1,4 @@
-"""From a recipe's transcribed recordings to phones: aligned once, kept beside the checkpoint, said anew in pieces."""
+"""From a recipe's transcribed recordings to phones: aligned once, kept beside the checkpoint, cut into pieces."""
 
 import hashlib
 import io
@@ -51,7 +51,7 @@ LEAST_HOURS = 0.05
 
 @dataclass(frozen=True, eq=False)
 class PhoneLabels:
-    """What was found: the phones' names, each recording's phone for each LFBE hop (-1: unknown), a further manifest.
+    """The phones' names, each recording's phone for each LFBE hop (-1: unknown), a further manifest.
 
     ``name`` is a hash of all that decides them.
     """
@@ -77,28 +77,30 @@ def spoken_phones(recipe: Recipe, data: RecipeData, directory: Path, ranks: Rank
         return prepare(recipe, data.clips, data.transcripts, directory)
 
 
-def prepare(recipe: Recipe, clips: Sequence[Clip], said: Transcripts, directory: Path) -> PhoneLabels:
+def prepare(recipe: Recipe, clips: Sequence[Clip], transcripts: Transcripts, directory: Path) -> PhoneLabels:
     """Align the training split's transcribed recordings and say the phrases in pieces of them.
 
-    What is found is kept in ``directory`` and read again by the same recipe on the same clips. An utterance in which a
+    The result is kept in ``directory`` and read again by the same recipe on the same clips. An utterance in which a
     phrase is said is left out: a piece of it would be a recording of the phrase.
 
     Raises:
         KwsError: there is too little transcribed speech, or the directory cannot be written to.
     """
-    spoken = [clip for clip in clips if clip.split == "train" and clip.label == manifest.SPEECH and clip.path in said]
-    name = _identity(recipe, spoken, said)
+    transcribed = [
+        clip for clip in clips if clip.split == "train" and clip.label == manifest.SPEECH and clip.path in transcripts
+    ]
+    name = _identity(recipe, transcribed, transcripts)
     kept, folder = directory / f"phones_{name}.npz", directory / f"pieces_{name}"
     pieces = folder / corpus.MANIFEST if recipe.phones.pieces or recipe.phones.near_pieces else None
     if not kept.is_file() or (pieces and not pieces.is_file()):
-        speech = _align(recipe, spoken, said)
+        speech = _align(recipe, transcribed, transcripts)
         if pieces is not None:
             _say_pieces(recipe, speech, folder)
-        _write(kept, speech, spoken)
-    return _read(kept, pieces, spoken, name)
+        _write(kept, speech, transcribed)
+    return _read(kept, pieces, transcribed, name)
 
 
-def heard_by(recipe: Recipe) -> FrontendConfig:
+def phone_frontend(recipe: Recipe) -> FrontendConfig:
     """Return the features that speech is aligned and cut on: LFBE, whose frames do not depend on what was said before.
 
     Their frames begin where the frontend "micro" has its own, with the same hop.
@@ -106,26 +108,28 @@ def heard_by(recipe: Recipe) -> FrontendConfig:
     return FrontendConfig() if recipe.frontend.kind == "micro" else recipe.frontend
 
 
-def _align(recipe: Recipe, spoken: Sequence[Clip], said: Transcripts) -> AlignedSpeech:
+def _align(recipe: Recipe, transcribed: Sequence[Clip], transcripts: Transcripts) -> AlignedSpeech:
     """Learn the phones from synthetic speech, align the recordings."""
-    found: list[Utterance] = []
-    read = partial(_utterances, recipe, said)
-    with ThreadPoolExecutor(processors()) as pool, bar("Reading transcribed speech", len(spoken)) as advance:
-        for utterances in pool.map(read, spoken):
-            found += utterances
+    utterances_read: list[Utterance] = []
+    read = partial(_utterances, recipe, transcripts)
+    with ThreadPoolExecutor(processors()) as pool, bar("Reading transcribed speech", len(transcribed)) as advance:
+        for utterances in pool.map(read, transcribed):
+            utterances_read += utterances
             advance()
-    _check_enough(sum(len(one.samples) for one in found) / heard_by(recipe).sample_rate_hz, "has")
+    _check_enough(sum(len(one.samples) for one in utterances_read) / phone_frontend(recipe).sample_rate_hz, "has")
     accent = _main_accent(recipe)
-    texts = [one.text for one in found]
+    texts = [one.text for one in utterances_read]
     inventory = find_inventory(texts, accent)
     spoken_words = inventory.words(texts, accent)
-    utterances = [replace(one, words=tuple(map(tuple, way))) for one, way in zip(found, spoken_words, strict=True)]
+    utterances = [
+        replace(one, words=tuple(map(tuple, way))) for one, way in zip(utterances_read, spoken_words, strict=True)
+    ]
     synthetic = _synthetic(recipe, texts, inventory)
-    speech, agreement = align_speech(utterances, synthetic, inventory, heard_by(recipe), recipe.seed, EFFORT)
-    _check_enough(speech.seconds, "has, as far as its transcripts say what is spoken,")
+    speech, agreement = align_speech(utterances, synthetic, inventory, phone_frontend(recipe), recipe.seed, EFFORT)
+    _check_enough(speech.seconds, "has, as far as its transcripts fit the recordings,")
     print(
-        f"Phones: {len(speech.utterances):,} of {len(found):,} utterances aligned ({speech.seconds / 3600.0:.1f} h); "
-        f"the recognizer alone names {agreement:.0%} of the frames alike",
+        f"Phones: {len(speech.utterances):,} of {len(utterances):,} utterances aligned "
+        f"({speech.seconds / 3600.0:.1f} h); the recognizer alone names {agreement:.0%} of the frames alike",
         file=sys.stderr,
     )
     return speech
@@ -140,12 +144,12 @@ def _check_enough(seconds: float, what: str) -> None:
         )
 
 
-def _utterances(recipe: Recipe, said: Transcripts, clip: Clip) -> list[Utterance]:
+def _utterances(recipe: Recipe, transcripts: Transcripts, clip: Clip) -> list[Utterance]:
     """Return the utterances of a recording that say none of the phrases, their phones not yet known."""
     samples = read_clip(clip)
-    frontend = heard_by(recipe)
-    found = []
-    for one in said[clip.path]:
+    frontend = phone_frontend(recipe)
+    utterances = []
+    for one in transcripts[clip.path]:
         text = one.transcript.lower()
         if not split_words(text) or not LEAST_SECONDS <= one.end_s - one.start_s <= MOST_SECONDS:
             continue
@@ -155,8 +159,8 @@ def _utterances(recipe: Recipe, said: Transcripts, clip: Clip) -> list[Utterance
         part = samples[first_hop * frontend.hop_samples : int(one.end_s * frontend.sample_rate_hz)]
         if len(part) >= frontend.window_samples + FRAME_HOPS * frontend.hop_samples:
             origin, features = (clip.speaker, clip.source, clip.licence), compute(part, frontend)
-            found.append(Utterance(*origin, part, features, (), clip.path, first_hop, text))
-    return found
+            utterances.append(Utterance(*origin, part, features, (), clip.path, first_hop, text))
+    return utterances
 
 
 def _synthetic(recipe: Recipe, texts: Sequence[str], inventory: Inventory) -> list[Labelled]:
@@ -166,11 +170,13 @@ def _synthetic(recipe: Recipe, texts: Sequence[str], inventory: Inventory) -> li
     main = _main_accent(recipe)
     made = []
     chosen = rng.choice(len(texts), min(SYNTHETIC_TEXTS, len(texts)), replace=False)
-    with bar("Speaking the transcripts", len(chosen)) as advance:
+    with bar("Synthesizing the transcripts", len(chosen)) as advance:
         for index in chosen:
             accent = main if rng.random() < MAIN_SHARE else accents[int(rng.integers(len(accents)))]
             variant = variants[int(rng.integers(len(variants)))]
-            features, phones = say_with_phones(texts[int(index)], inventory, accent, variant, heard_by(recipe), rng)
+            features, phones = say_with_phones(
+                texts[int(index)], inventory, accent, variant, phone_frontend(recipe), rng
+            )
             if len(features):
                 made.append(Labelled(features, phones))
             advance()
@@ -180,7 +186,7 @@ def _synthetic(recipe: Recipe, texts: Sequence[str], inventory: Inventory) -> li
 def _main_accent(recipe: Recipe) -> str:
     """Return the accent whose pronunciation the transcripts are read with: the first of the main ones that is there."""
     accents = espeak.accents(recipe.synthesis.language)
-    main = [accent for wanted in MAIN_ACCENTS for accent in accents if accent.language == wanted]
+    main = [accent for language in MAIN_ACCENTS for accent in accents if accent.language == language]
     return (main or list(accents))[0].identifier
 
 
@@ -212,18 +218,18 @@ def _ways(phrase: str, accents: Sequence[str], main: str, inventory: Inventory) 
     return tuple(way for way in ways if way)
 
 
-def _write(path: Path, speech: AlignedSpeech, spoken: Sequence[Clip]) -> None:
+def _write(path: Path, speech: AlignedSpeech, transcribed: Sequence[Clip]) -> None:
     """Write the phone of every LFBE hop of every recording, -1 where it is not known."""
-    found: dict[str, list[tuple[int, NDArray[np.int64]]]] = {}
+    by_path: dict[str, list[tuple[int, NDArray[np.int64]]]] = {}
     for aligned in speech.utterances:
         one = aligned.utterance
         phones = np.repeat(aligned.phones, FRAME_HOPS)[: len(one.features)]
-        found.setdefault(one.path, []).append((one.first_hop, phones))
+        by_path.setdefault(one.path, []).append((one.first_hop, phones))
     arrays = {}
-    for index, clip in enumerate(spoken):
-        if clip.path in found:
-            labels = np.full(max(first + len(phones) for first, phones in found[clip.path]), UNKNOWN_PHONE, np.int8)
-            for first, phones in found[clip.path]:
+    for index, clip in enumerate(transcribed):
+        if clip.path in by_path:
+            labels = np.full(max(first + len(phones) for first, phones in by_path[clip.path]), UNKNOWN_PHONE, np.int8)
+            for first, phones in by_path[clip.path]:
                 labels[first : first + len(phones)] = phones
             arrays[f"clip_{index}"] = labels
     buffer = io.BytesIO()
@@ -232,27 +238,27 @@ def _write(path: Path, speech: AlignedSpeech, spoken: Sequence[Clip]) -> None:
     replace_file(path, buffer.getvalue())
 
 
-def _read(path: Path, pieces: Path | None, spoken: Sequence[Clip], name: str) -> PhoneLabels:
+def _read(path: Path, pieces: Path | None, transcribed: Sequence[Clip], name: str) -> PhoneLabels:
     try:
         with np.load(io.BytesIO(path.read_bytes())) as arrays:
-            found = {spoken[int(key[5:])].path: arrays[key] for key in arrays.files if key.startswith("clip_")}
+            by_path = {transcribed[int(key[5:])].path: arrays[key] for key in arrays.files if key.startswith("clip_")}
             symbols = tuple(str(symbol) for symbol in arrays["symbols"])
     except (OSError, ValueError, KeyError, IndexError, zipfile.BadZipFile) as error:
         raise KwsError(f"{path}: is damaged ({error}); remove it, and it is made again") from error
-    return PhoneLabels(symbols, found, pieces, name)
+    return PhoneLabels(symbols, by_path, pieces, name)
 
 
-def _identity(recipe: Recipe, spoken: Sequence[Clip], said: Transcripts) -> str:
+def _identity(recipe: Recipe, transcribed: Sequence[Clip], transcripts: Transcripts) -> str:
     """Return a hash of what decides the alignment and the pieces."""
     config = recipe.phones
     rows = [
-        (Path(clip.path).name, clip.duration_s, clip.speaker, [astuple(one) for one in said[clip.path]])
+        (Path(clip.path).name, clip.duration_s, clip.speaker, [astuple(one) for one in transcripts[clip.path]])
         + (() if clip.channel is None else (clip.channel,))
-        for clip in spoken
+        for clip in transcribed
     ]
     text = json.dumps(
         [
-            *(VERSION, recipe.wake_phrases, recipe.seed, recipe.synthesis.language, to_data(heard_by(recipe))),
+            *(VERSION, recipe.wake_phrases, recipe.seed, recipe.synthesis.language, to_data(phone_frontend(recipe))),
             *(config.pieces, config.near_pieces, config.kept_share, config.slowest, rows),
         ]
     )

@@ -28,7 +28,7 @@ PRIOR_WEIGHT = 0.7
 TOGETHER = 32
 """So many utterances are aligned at once."""
 LEAST_SCORE = 0.5
-"""Below this mean log likelihood ratio the transcript is not what is said."""
+"""Below this mean log likelihood ratio the transcript does not fit the recording."""
 
 
 @dataclass(frozen=True)
@@ -122,8 +122,8 @@ def align_speech(
     generator = torch.Generator().manual_seed(seed)
     rng = np.random.default_rng((seed, 1))
     model = Recognizer(frontend.bands, len(inventory.symbols), effort, generator)
-    spoken = [one for one in utterances if len(one.features) // FRAME_HOPS > _phones(one) + 4 > 4]
-    signals = [normalized(one.features) for one in spoken]
+    usable = [one for one in utterances if len(one.features) // FRAME_HOPS > _phones(one) + 4 > 4]
+    signals = [normalized(one.features) for one in usable]
     made = [(normalized(one.features), one.phones) for one in synthetic]
     prior = _prior([one.phones for one in synthetic], len(inventory.symbols))
     known: list[tuple[NDArray[np.float32], NDArray[np.int64]]] = []
@@ -132,11 +132,11 @@ def align_speech(
     with bar("Aligning transcribed speech", sum(effort.rounds)) as advance:
         for steps in effort.rounds:
             _fit(model, known, made, steps, effort, rng, advance)
-            paths, agreement = _align_all(model, signals, spoken, prior)
+            paths, agreement = _align_all(model, signals, usable, prior)
             known = list(zip(signals, (path.phones for path in paths), strict=True))
     aligned = tuple(
         Aligned(one, path.phones, segments(path.phones, path.places), path.score)
-        for one, path in zip(spoken, paths, strict=True)
+        for one, path in zip(usable, paths, strict=True)
         if path.score >= LEAST_SCORE
     )
     return AlignedSpeech(inventory, frontend, aligned), agreement
@@ -182,8 +182,8 @@ def _fit(
         drawn += [made[i] for i in rng.integers(len(made), size=effort.batch - recorded)]
         crops = [_crop(x, phones, effort.crop_frames, rng) for x, phones in drawn]
         x = torch.from_numpy(np.stack([x for x, _ in crops]))
-        wanted = torch.from_numpy(np.stack([phones for _, phones in crops]))
-        loss = F.cross_entropy(model(x).flatten(0, 1), wanted.flatten(), ignore_index=UNKNOWN_PHONE)
+        targets = torch.from_numpy(np.stack([phones for _, phones in crops]))
+        loss = F.cross_entropy(model(x).flatten(0, 1), targets.flatten(), ignore_index=UNKNOWN_PHONE)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
         optimizer.step()
@@ -198,16 +198,16 @@ def _crop(
     x, phones = x[begin : begin + frames], phones[begin // FRAME_HOPS :][: frames // FRAME_HOPS]
     missing = frames - len(x)
     x = np.pad(x, ((0, missing), (0, 0))) + rng.normal(0.0, 0.12, (1, x.shape[1])).astype(np.float32)
-    wanted = np.full(frames // FRAME_HOPS, UNKNOWN_PHONE, np.int64)
-    wanted[: len(phones)] = phones
+    targets = np.full(frames // FRAME_HOPS, UNKNOWN_PHONE, np.int64)
+    targets[: len(phones)] = phones
     if rng.random() < 0.5:
         low = int(rng.integers(0, x.shape[1] - 4))
         x[:, low : low + int(rng.integers(1, 6))] = 0.0
-    return x, wanted
+    return x, targets
 
 
 def _align_all(
-    model: Recognizer, signals: Sequence[NDArray[np.float32]], spoken: Sequence[Utterance], prior: NDArray[np.float32]
+    model: Recognizer, signals: Sequence[NDArray[np.float32]], usable: Sequence[Utterance], prior: NDArray[np.float32]
 ) -> tuple[list[Path], float]:
     """Return the best path of every utterance, and the share of frames that the recognizer alone names alike."""
     model.eval()
@@ -217,11 +217,11 @@ def _align_all(
     for begin in range(0, len(by_length), TOGETHER):
         group = by_length[begin : begin + TOGETHER]
         with torch.no_grad():
-            found = [torch.log_softmax(model(torch.from_numpy(signals[one][None]))[0], dim=1).numpy() for one in group]
-        aligned = align_together([scores - prior for scores in found], [spoken[one].words for one in group])
+            scored = [torch.log_softmax(model(torch.from_numpy(signals[one][None]))[0], dim=1).numpy() for one in group]
+        aligned = align_together([scores - prior for scores in scored], [usable[one].words for one in group])
         paths |= dict(zip(group, aligned, strict=True))
         agreed += sum(
-            int((scores.argmax(axis=1) == path.phones).sum()) for scores, path in zip(found, aligned, strict=True)
+            int((scores.argmax(axis=1) == path.phones).sum()) for scores, path in zip(scored, aligned, strict=True)
         )
-        frames += sum(map(len, found))
+        frames += sum(map(len, scored))
     return [paths[number] for number in range(len(signals))], agreed / max(frames, 1)

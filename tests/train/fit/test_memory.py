@@ -12,7 +12,7 @@ from kws.train.fit import memory
 FAULTS = """
 import resource
 import numpy as np
-from kws.train.memory import keep_freed_memory
+from kws.train.fit.memory import keep_freed_memory
 
 def faults():
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt

@@ -171,7 +171,7 @@ def test_a_second_signal_does_not_wait() -> None:
 def check_second_signal() -> None:
     with StopRequest() as stop:
         signal.raise_signal(signal.SIGINT)
-        assert stop.wanted
+        assert stop.requested
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(signal.SIGINT)
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler

@@ -11,7 +11,7 @@ import torch
 from kws.data.augment import AugmentConfig
 from kws.data.dataset import Batch
 from kws.frontend import FrontendConfig
-from kws.train.fit.reuse import GAIN_CONTROLLED, GROUP, batches, heard_again
+from kws.train.fit.reuse import GAIN_CONTROLLED, GROUP, batches, varied
 
 
 def batch(number: int, clips: int = 6) -> Batch:
@@ -47,24 +47,24 @@ def test_uses_of_a_batch_are_spread_out() -> None:
     assert sum(one == other for one, other in itertools.pairwise(seen)) < len(seen) // 4
 
 
-def test_what_is_heard_again_differs_by_the_seed_alone() -> None:
-    one, other = heard_again(batch(0), (1, 2)), heard_again(batch(0), (1, 3))
-    assert torch.equal(one, heard_again(batch(0), (1, 2)))
+def test_what_is_varied_differs_by_the_seed_alone() -> None:
+    one, other = varied(batch(0), (1, 2)), varied(batch(0), (1, 3))
+    assert torch.equal(one, varied(batch(0), (1, 2)))
     assert not torch.equal(one, other)
     assert one.dtype == torch.int16
     assert one.shape == batch(0).features.shape
 
 
 @pytest.mark.parametrize("frontend", [FrontendConfig(), FrontendConfig.presets()["micro"]], ids=["lfbe", "micro"])
-def test_what_the_recipe_switches_off_is_not_heard_again_either(frontend: FrontendConfig) -> None:
+def test_what_the_recipe_switches_off_is_not_varied_either(frontend: FrontendConfig) -> None:
     off, on = AugmentConfig.off(), AugmentConfig()
-    assert torch.equal(heard_again(batch(0), (1, 2), frontend, off), batch(0).features)
+    assert torch.equal(varied(batch(0), (1, 2), frontend, off), batch(0).features)
     for name in ("level_share", "microphone_share", "noise_share"):
         alone = AugmentConfig(**{**vars(off), name: 1.0})
         without = AugmentConfig(**{**vars(on), name: 0.0})
-        full = heard_again(batch(0), (1, 2), frontend, on)
-        assert not torch.equal(heard_again(batch(0), (1, 2), frontend, alone), batch(0).features)
-        assert not torch.equal(heard_again(batch(0), (1, 2), frontend, without), full)
+        full = varied(batch(0), (1, 2), frontend, on)
+        assert not torch.equal(varied(batch(0), (1, 2), frontend, alone), batch(0).features)
+        assert not torch.equal(varied(batch(0), (1, 2), frontend, without), full)
 
 
 def ratios_db(augment: AugmentConfig) -> list[float]:
@@ -74,7 +74,7 @@ def ratios_db(augment: AugmentConfig) -> list[float]:
     found = []
     for seed in range(200):
         one = Batch(features, torch.zeros(2, 1, 4), ("positive", "speech"))
-        energy = torch.exp2(heard_again(one, (seed, 1), augment=augment).double() / 512.0)[0].sum(dim=1)
+        energy = torch.exp2(varied(one, (seed, 1), augment=augment).double() / 512.0)[0].sum(dim=1)
         found.append(10.0 * float(torch.log10(energy[:5].mean() / energy[5:10].mean())))
     return found
 
@@ -93,7 +93,7 @@ def test_the_level_keeps_to_the_recipes_range_and_share() -> None:
 
     def changes(**values: float) -> torch.Tensor:
         augment = AugmentConfig(**{**vars(AugmentConfig.off()), **values})
-        found = [heard_again(positives, (seed, 1), augment=augment) - positives.features for seed in range(30)]
+        found = [varied(positives, (seed, 1), augment=augment) - positives.features for seed in range(30)]
         return torch.stack(found)[:, :, 0, 0].double() / 512.0
 
     assert float(changes(level_share=1.0).abs().max()) > 2.0  # octaves
@@ -104,7 +104,7 @@ def test_the_level_keeps_to_the_recipes_range_and_share() -> None:
 
 def test_without_speech_to_lay_under_only_level_and_colour_change() -> None:
     positives = dataclasses.replace(batch(0), kinds=("positive",) * 6)
-    change = heard_again(positives, (1, 2)).float() - positives.features.float()
+    change = varied(positives, (1, 2)).float() - positives.features.float()
     spread_over_time = (change.amax(dim=1) - change.amin(dim=1)).max()
     assert float(spread_over_time) <= 1.0  # rounding: the same change in every frame
     assert float(change.abs().max()) > 100.0
@@ -126,10 +126,10 @@ def test_gain_controlled_features_move_less_and_stay_silent_where_they_are() -> 
     """PCAN takes a lasting level away; a band that the noise reduction left empty is empty at every level."""
     positives = dataclasses.replace(batch(0), kinds=("positive",) * 6)
     positives.features[:, 5:9] = 0
-    again = heard_again(positives, (1, 2), MICRO)
+    again = varied(positives, (1, 2), MICRO)
     change = again.float() - positives.features.float()
     assert not again[:, 5:9].any()
-    full = heard_again(positives, (1, 2)).float() - positives.features.float()
+    full = varied(positives, (1, 2)).float() - positives.features.float()
     share = change[:, 0].abs().mean() / full[:, 0].abs().mean()
     assert float(share) == pytest.approx(GAIN_CONTROLLED * MICRO.units_per_octave, rel=0.02)
 
@@ -139,7 +139,7 @@ def test_noise_under_gain_controlled_features_adds_energy() -> None:
     features[0, 5:10] = 0
     found = []
     for seed in range(100):
-        again = heard_again(Batch(features, torch.zeros(2, 1, 4), ("positive", "speech")), (seed, 1), MICRO).double()
+        again = varied(Batch(features, torch.zeros(2, 1, 4), ("positive", "speech")), (seed, 1), MICRO).double()
         octaves = again / 512.0 / MICRO.units_per_octave
         found.append(10.0 * np.log10(2.0) * float(octaves[0, 0].mean() - octaves[0, 7].mean()))
     noisy = [decibels for decibels in found if decibels < 40.0]

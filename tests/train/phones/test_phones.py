@@ -210,7 +210,7 @@ def test_too_little_speech_is_said(
     with pytest.raises(KwsError, match=r"has 0\.0 minutes of transcribed training speech and needs 1; add a manifest"):
         phones.prepare(recipe, clips, {}, tmp_path)
     monkeypatch.setattr("kws.train.phones.recognizer.LEAST_SCORE", 1e9)
-    with pytest.raises(KwsError, match=r"as far as its transcripts say what is spoken, 0\.0 minutes"):
+    with pytest.raises(KwsError, match=r"as far as its transcripts fit the recordings, 0\.0 minutes"):
         phones.prepare(recipe, clips, said, tmp_path)
     assert not list(tmp_path.iterdir())
 
