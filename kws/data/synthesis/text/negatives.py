@@ -14,7 +14,7 @@ from functools import lru_cache
 import numpy as np
 
 from kws.data.letters import contains
-from kws.data.phrases import speakable
+from kws.data.phrases import check_written, speakable
 from kws.data.synthesis.text import phonetics, sentences
 from kws.data.synthesis.text.phonetics import VOWELS, Segments
 from kws.data.synthesis.voices import espeak
@@ -45,11 +45,12 @@ def clean_phrase(phrase: str, identifier: str) -> str:
     """Return the phrase as it is spoken, checked with the accent ``identifier``.
 
     Raises:
-        KwsError: nothing in it can be spoken, or it is too long for a wake phrase.
+        KwsError: something in it would not be spoken as it is written, or it is too long for a wake phrase.
     """
     text = speakable(phrase)
     if not any(sign.isalnum() for sign in text):
         raise KwsError(f"phrase {phrase!r} has nothing that can be spoken; give words, such as 'computer'")
+    check_written(phrase)
     if len(text) > MAX_LETTERS or len(text.split()) > MAX_WORDS:
         limits = f"{MAX_WORDS} words and {MAX_LETTERS} letters"
         raise KwsError(f"phrase {text[:40]!r}... is too long for a wake phrase; give at most {limits}")
