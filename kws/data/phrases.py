@@ -30,6 +30,49 @@ def speakable(text: str) -> str:
     return " ".join(word for word in words if word)
 
 
+def check_written(phrase: str) -> None:
+    """Refuse a phrase of which something would be said otherwise than it is written, or left out, unnoticed.
+
+    Punctuation around words changes nothing; signs that are read out, and dots and the like inside of words, do.
+
+    Raises:
+        KwsError: it has phonemes, symbols (emoji, "&", "+"), or is written like "A.I." or "3.5".
+
+    >>> check_written("Hey, Marvin!"), check_written("Wi-Fi")
+    (None, None)
+    """
+    if "[[" in phrase or "]]" in phrase:
+        raise KwsError(f"phrase {phrase!r}: phonemes cannot be given yet; write it in letters, as it sounds")
+    if sign := lost_sign(phrase):
+        raise KwsError(f"phrase {phrase!r}: {sign!r} would not be spoken; write it as a word, or leave it out")
+    if match := _SAID_OTHERWISE.search(phrase):
+        spoken = speakable(phrase)
+        letters = all(len(word) == 1 and word.isalpha() for word in spoken.split())
+        remedy = f"write {spoken.replace(' ', '')!r} for the letters" if letters else "write in words what is said"
+        raise KwsError(f"phrase {phrase!r}: its {match[0][-1]!r} would be left out and {spoken!r} be said; {remedy}")
+
+
+def lost_sign(text: str) -> str:
+    """Return the first sign of a text that people would say and synthesizers and labels leave out, or "".
+
+    >>> lost_sign("AT&T"), lost_sign("Wi-Fi, please!")
+    ('&', '')
+    """
+    return next((sign for sign in text if sign in _READ_OUT or unicodedata.category(sign)[0] == "S"), "")
+
+
+_READ_OUT = frozenset("&@#%*/\\§†‡‰¶")
+_SAID_OTHERWISE = re.compile(
+    r"""
+    (?<=\w)[.·](?=\w)        # A.I., node.js, 3.5
+    | (?<=\d)[,:](?=\d)      # 9:30
+    | (?<![\w'’-])-(?=\d)    # -5
+    | (?<![^\W_])[^\W\d_]\.(?=\s+\w)  # A. I.
+    """,
+    re.VERBOSE,
+)
+
+
 def split_words(text: str) -> list[str]:
     """Return the words of a text without the punctuation around them; phonemes stay one word.
 

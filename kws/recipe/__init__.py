@@ -20,7 +20,7 @@ from kws.data.examples.draw import ExampleConfig
 from kws.data.letters import contains
 from kws.data.manifest import slug
 from kws.data.phones.config import PhonesConfig
-from kws.data.phrases import phrase_words
+from kws.data.phrases import check_written, phrase_words
 from kws.data.synthesis.config import SynthesisConfig
 from kws.detector.decision import MAX_LABELS, DetectorConfig
 from kws.errors import KwsError
@@ -132,6 +132,8 @@ class Recipe:
             raise ValueError(f'phrase {what}; give phrase = "computer", or phrases = ["yes", "no"]')
         try:
             words = {phrase: phrase_words(phrase) for phrase in self.wake_phrases}
+            for phrase in self.wake_phrases:
+                check_written(phrase)
         except KwsError as error:
             raise ValueError(str(error)) from error
         for one, other in itertools.permutations(self.wake_phrases, 2):

@@ -1,6 +1,7 @@
 """Tiny trees for every recipe: synthetic clips, recordings, transcribed speech, Speech Commands."""
 
 import csv
+import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -35,7 +36,7 @@ MakeClips = Callable[..., Path]
 
 def write_noise(path: Path, seconds: float = 0.75) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    rng = np.random.default_rng(len(str(path)))
+    rng = np.random.default_rng(zlib.crc32(str(path).encode()))
     write_audio(path, rng.integers(-3000, 3000, round(seconds * RATE)).astype(np.int16))
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from kws.data.corpora.adapter import Adapter, Found, Options, Skips, require_folder, sound_files
 from kws.data.corpora.splits import by_name
 from kws.data.manifest import RESERVED, SPLITS, slug
+from kws.data.phrases import lost_sign
 from kws.errors import KwsError
 
 DEFAULT_PATTERNS = ("{label}/{speaker}/*", "{label}/*")
@@ -63,6 +64,8 @@ def compile_pattern(text: str) -> re.Pattern[str]:
 
 def _label(name: str, path: Path) -> str:
     """Return the label of a name: what docs/manifest.md reserves as it is, a phrase's slug for all else."""
+    if sign := lost_sign(name):
+        raise KwsError(f"{path}: its label {name!r} would lose {sign!r}; rename it to what is said, in words")
     known = name.strip().casefold().replace(" ", "_")
     try:
         return known if known in RESERVED else slug(name)

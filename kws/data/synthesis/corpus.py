@@ -18,6 +18,7 @@ from kws.data import manifest
 from kws.data.manifest import Clip, Word
 from kws.data.synthesis.config import SynthesisConfig
 from kws.data.synthesis.plan import Job, plan
+from kws.data.synthesis.text import sentences
 from kws.data.synthesis.voices import espeak
 from kws.data.synthesis.voices.find import find_voices
 from kws.data.synthesis.voices.timing import frame_energies, loud_span
@@ -64,6 +65,12 @@ def synthesize(
     if _is_complete(directory, marker):
         print(f"{directory}: already holds these clips of {names}; they are used as they are", file=sys.stderr)
         return directory / MANIFEST
+    if config.negatives and not sentences.are_known(config.language) and not config.sentences_path:
+        print(
+            f"language {config.language!r}: kws has no words of it; negatives are parts of the phrase, the phrase with "
+            "other sounds, and numbers. Name a file of sentences in the recipe's synthesis.sentences_path for more",
+            file=sys.stderr,
+        )
     jobs = plan(config, phrases, voices, seed)
     with locked(directory):
         if not _is_complete(directory, marker):  # another process may have made it meanwhile
@@ -86,6 +93,8 @@ def _marker(config: SynthesisConfig, phrases: Sequence[str], seed: int, voices: 
         "espeak": espeak.version(),
         "voices": names,
         "config": to_data(config),
+        # These clips have changed: their negatives were English words once.
+        **({} if sentences.are_known(config.language) else {"texts": "own words"}),
     }
     return (json.dumps(data, indent=1, ensure_ascii=False) + "\n").encode()
 

@@ -77,13 +77,13 @@ class _Material:
         self._ear = negatives.Ear(phrases, identifiers)
         self._commands = self._ear.without_phrase(sentences.commands(config.language))
         self._openers = self._ear.without_phrase(sentences.openers(config.language))
+        own = sentences.read_own(config.sentences_path)
         self._found = {
             phrase: self._only_safe(
-                negatives.find(phrase, config.language, identifiers, config.near_phrases, rng), len(phrases)
+                negatives.find(phrase, config.language, identifiers, config.near_phrases, rng, own), len(phrases)
             )
             for phrase in phrases
         }
-        own = sentences.read_own(config.sentences_path)
         wanted = max(60, min(config.negatives * len(phrases) // 4, 4000))
         ordinary = self._ear.without_phrase(sentences.ordinary(config.language, wanted, rng, own))
         self._sentences = _shared(ordinary, config, rng)

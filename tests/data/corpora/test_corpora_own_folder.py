@@ -103,3 +103,9 @@ def test_names_decide_splits_and_further_names_move_few() -> None:
         splits = list(by_name(f"x{number}" for number in range(count)).values())
         assert set(splits) == {"train", "dev", "test"}
         assert max(splits.count("dev"), splits.count("test")) <= count // 3
+
+
+def test_a_label_that_would_lose_a_sign_is_refused(tree: MakeTree, read: Read) -> None:
+    """ "C++" and "C#" would both be "c"."""
+    with pytest.raises(KwsError, match=r"C#/ann/1\.wav: its label 'C#' would lose '#'; rename it"):
+        read("folder", tree("takes", ("C++/ann/1.wav", "C#/ann/1.wav")))

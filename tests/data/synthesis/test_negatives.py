@@ -11,6 +11,7 @@ from kws.data.letters import PHONEMES
 from kws.data.synthesis.text import negatives, phonetics, sentences
 from kws.data.synthesis.voices import espeak
 from kws.errors import KwsError
+from kws.recipe import Recipe
 
 EN_US = "gmw/en-US"
 EN_GB = "gmw/en"
@@ -89,6 +90,36 @@ def test_refuses_what_cannot_be_spoken(phrase: str) -> None:
         negatives.clean_phrase(phrase, EN_US)
 
 
+@pytest.mark.parametrize(
+    ("phrase", "sentence"),
+    [
+        ("[[k@mpj'u:t3]]", "phonemes cannot be given yet; write it in letters"),
+        ("A.I.", "its '.' would be left out and 'A I' be said; write 'AI' for the letters"),
+        ("A. I.", "write 'AI' for the letters"),
+        ("node.js", "its '.' would be left out and 'node js' be said; write in words what is said"),
+        ("room 9:30", "its ':' would be left out and 'room 9 30' be said"),
+        ("hey -5", "its '-' would be left out and 'hey 5' be said"),
+        ("hey \U0001f916", "'\U0001f916' would not be spoken; write it as a word, or leave it out"),
+        ("AT&T", "'&' would not be spoken"),
+        ("C++", r"'\+' would not be spoken"),
+        ("don´t", "'´' would not be spoken"),
+    ],
+)
+def test_refuses_what_would_be_said_otherwise_than_it_is_written(phrase: str, sentence: str) -> None:
+    with pytest.raises(KwsError, match=sentence):
+        negatives.clean_phrase(phrase, EN_US)
+    with pytest.raises(ValueError, match=sentence):
+        Recipe(phrase)
+
+
+@pytest.mark.parametrize(
+    "phrase", ["Hey, Marvin!", "(okay) computer", "wi-fi", "hey...you", "don’t stop", "Dr. Who", "R2-D2"]
+)
+def test_punctuation_around_words_changes_nothing(phrase: str) -> None:
+    assert negatives.clean_phrase(phrase, EN_US)
+    assert Recipe(phrase).wake_phrases == (phrase,)
+
+
 def test_refuses_what_is_too_long() -> None:
     with pytest.raises(KwsError, match="too long"):
         negatives.clean_phrase("one two three four five six seven", EN_US)
@@ -97,7 +128,7 @@ def test_refuses_what_is_too_long() -> None:
 
 
 def test_cleans_a_phrase_without_changing_its_words() -> None:
-    assert negatives.clean_phrase("  Hey, Marvin! \U0001f916", EN_US) == "Hey Marvin"
+    assert negatives.clean_phrase("  Hey, (Marvin)! ", EN_US) == "Hey Marvin"
 
 
 SEGMENTS = st.text("pbtdkgmnszfvlɹjwhiueoaəɪʊæɑɔ", max_size=8).map(tuple)

@@ -14,7 +14,7 @@ from functools import lru_cache
 import numpy as np
 
 from kws.data.letters import contains
-from kws.data.phrases import speakable
+from kws.data.phrases import check_written, speakable
 from kws.data.synthesis.text import phonetics, sentences
 from kws.data.synthesis.text.phonetics import VOWELS, Segments
 from kws.data.synthesis.voices import espeak
@@ -45,11 +45,12 @@ def clean_phrase(phrase: str, identifier: str) -> str:
     """Return the phrase as it is spoken, checked with the accent ``identifier``.
 
     Raises:
-        KwsError: nothing in it can be spoken, or it is too long for a wake phrase.
+        KwsError: something in it would not be spoken as it is written, or it is too long for a wake phrase.
     """
     text = speakable(phrase)
     if not any(sign.isalnum() for sign in text):
         raise KwsError(f"phrase {phrase!r} has nothing that can be spoken; give words, such as 'computer'")
+    check_written(phrase)
     if len(text) > MAX_LETTERS or len(text.split()) > MAX_WORDS:
         limits = f"{MAX_WORDS} words and {MAX_LETTERS} letters"
         raise KwsError(f"phrase {text[:40]!r}... is too long for a wake phrase; give at most {limits}")
@@ -98,7 +99,14 @@ def _is_heard(phrases: Iterable[Segments], sound: Segments) -> bool:
     return any(phonetics.distance_within(phrase, sound) <= min(_HEARD * len(phrase), _HEARD_MOST) for phrase in phrases)
 
 
-def find(phrase: str, language: str, identifiers: Sequence[str], count: int, rng: np.random.Generator) -> Negatives:
+def find(
+    phrase: str,
+    language: str,
+    identifiers: Sequence[str],
+    count: int,
+    rng: np.random.Generator,
+    own: Sequence[str] = (),
+) -> Negatives:
     """Return the negatives of a (clean) phrase: ``count`` near phrases, and its parts and reorderings.
 
     Args:
@@ -107,15 +115,17 @@ def find(phrase: str, language: str, identifiers: Sequence[str], count: int, rng
         identifiers: accents of espeak-ng whose phonemes count; the first one ranks.
         count: how many near phrases to give at most: a third words, a third several words, the rest changed phonemes.
         rng: draws the changed phonemes.
+        own: the user's sentences. Of a language without words here or there, all near phrases are changed phonemes.
     """
     ear = Ear(phrase, identifiers)
     main = identifiers[0]
     target = segments(espeak.phonemes([phrase], main)[0])
-    known = sentences.words(language)
+    known = sentences.words(language, own)
     spoken = dict(zip(known, map(segments, espeak.phonemes(known, main)), strict=True))
     single = _ranked(ear.without_phrase(known), target, main)
     several = _ranked(ear.without_phrase([*_replaced(phrase, spoken, main), *_pairs(target, spoken)]), target, main)
-    changed = _apart(ear.without_phrase(_changed(phrase, main, spoken, rng)), target, main)
+    sounds = list(spoken)[::4] or sentences.numbers()
+    changed = _apart(ear.without_phrase(_changed(phrase, main, sounds, rng)), target, main)
     third = count // 3
     near = [*single[:third], *several[: count - 2 * third]]
     near += changed[: count - len(near)]
@@ -158,6 +168,8 @@ def _replaced(phrase: str, spoken: dict[str, Segments], identifier: str) -> list
 def _pairs(target: Segments, spoken: dict[str, Segments]) -> list[str]:
     """Return pairs of words that together sound like the phrase ("come pewter")."""
     words = [word for word, sound in spoken.items() if sound]
+    if not words:
+        return []
     heads = np.array([phonetics.prefix_distances(target, spoken[word]) for word in words])
     tails = np.array([phonetics.prefix_distances(target[::-1], spoken[word][::-1]) for word in words])
     found = []
@@ -192,11 +204,11 @@ def _spell(names: Iterable[str]) -> str:
     return f"[[{'|'.join(names)}]]"
 
 
-def _changed(phrase: str, identifier: str, spoken: dict[str, Segments], rng: np.random.Generator) -> list[str]:
-    """Return the phrase with one or two phonemes replaced by others of the language, as phonemes."""
+def _changed(phrase: str, identifier: str, sounds: Sequence[str], rng: np.random.Generator) -> list[str]:
+    """Return the phrase with one or two phonemes replaced by others of the language's ``sounds``, as phonemes."""
     own = _mnemonics(phrase, identifier)
     inventory: dict[bool, set[str]] = {True: set(), False: set()}
-    for name, vowel in _mnemonics(" ".join(list(spoken)[::4]), identifier):
+    for name, vowel in _mnemonics(" ".join(sounds), identifier):
         if any(sign.isalnum() or sign == "@" for sign in name):
             inventory[vowel].add(name.lstrip(_STRESS))
     found = []

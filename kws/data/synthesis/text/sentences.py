@@ -109,12 +109,13 @@ _TIMES = [
 def ordinary(language: str, count: int, rng: np.random.Generator, own: Sequence[str] = ()) -> list[str]:
     """Return about ``count`` different sentences: the user's own, the built-in ones, then made-up ones.
 
-    For a language without built-in sentences the made-up ones are numbers, which espeak-ng reads in every language,
-    and words from elsewhere, read by the language's own rules.
+    For other languages than English the made-up ones are numbers, which espeak-ng reads in every language, and words
+    of the sentences.
     """
+    known = words(language, own)
     built_in = list(own) + list(texts("sentences", language))
     found = dict.fromkeys(built_in)
-    make = _english if base(language) == "en" else lambda generator: _numbers(language, generator)
+    make = _english if base(language) == "en" else lambda generator: _numbers(known, generator)
     for _ in range(4 * count):
         if len(found) >= count:
             break
@@ -132,11 +133,26 @@ def openers(language: str) -> list[str]:
     return list(texts("openers", language)) or _without_own(language)
 
 
-def words(language: str) -> list[str]:
-    """Return common words, each once, to look for near phrases among (in English letters where there are no others)."""
-    own = {word.lower() for line in texts("sentences", language) for word in re.findall(r"[\w']+", line)}
-    listed = {word for line in texts("words", "en") for word in line.split()}
-    return sorted(listed | own if base(language) == "en" else own) or sorted(listed)
+def are_known(language: str) -> bool:
+    """Whether there are sentences of a language here."""
+    return bool(texts("sentences", language))
+
+
+def words(language: str, own: Sequence[str] = ()) -> list[str]:
+    """Return common words of a language, each once, to look for near phrases among.
+
+    Those of the built-in sentences; of a language without, those of the user's ``own``, or none.
+    """
+    lines = texts("sentences", language) or own
+    found = {word.lower() for line in lines for word in re.findall(r"[\w']+", line)}
+    if base(language) == "en":
+        found |= {word for line in texts("words", "en") for word in line.split()}
+    return sorted(found)
+
+
+def numbers() -> list[str]:
+    """Return numbers in digits, whose words have most sounds of a language."""
+    return [str(number) for number in (*range(21), *range(30, 101, 10), 1000, 1000000)]
 
 
 def read_own(path: str) -> list[str]:
@@ -164,8 +180,8 @@ def base(language: str) -> str:
 
 
 def _without_own(language: str) -> list[str]:
-    numbers = [_numbers(language, np.random.default_rng(seed)) for seed in range(24)]
-    return list(texts("sentences", language)) + numbers
+    known = words(language)
+    return list(texts("sentences", language)) + [_numbers(known, np.random.default_rng(seed)) for seed in range(24)]
 
 
 def _english(rng: np.random.Generator) -> str:
@@ -175,9 +191,9 @@ def _english(rng: np.random.Generator) -> str:
     return sentence[0].upper() + sentence[1:] + "."
 
 
-def _numbers(language: str, rng: np.random.Generator) -> str:
-    """Return two to five numbers and words, in random order."""
-    known = words(language)
+def _numbers(known: Sequence[str], rng: np.random.Generator) -> str:
+    """Return two to five numbers and words, in random order; of a language without known words numbers alone."""
     items = [str(int(rng.integers(0, 10 ** int(rng.integers(1, 5))))) for _ in range(int(rng.integers(1, 3)))]
-    items += [str(rng.choice(known)) for _ in range(int(rng.integers(1, 4)))]
+    for _ in range(int(rng.integers(1, 4))):
+        items.append(str(rng.choice(known)) if known else str(int(rng.integers(0, 1000))))
     return ", ".join(items[int(index)] for index in rng.permutation(len(items)))

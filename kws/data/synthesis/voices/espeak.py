@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from kws.data.manifest import Word
 from kws.data.phrases import split_words
 from kws.data.synthesis.voices import espeak_library as library
+from kws.data.synthesis.voices.languages import nearest
 from kws.data.synthesis.voices.timing import FRAME_S, frame_energies, loud_span, proportional
 from kws.data.synthesis.voices.voice import SAMPLE_RATE_HZ, Style, Utterance, has_phonemes, punctuated
 from kws.errors import KwsError
@@ -110,8 +111,9 @@ def accents(language: str) -> tuple[library.Accent, ...]:
     # Shavian is English in an alphabet of its own: for Latin letters its sounds are those of "en-gb".
     found = [accent for accent in found if accent.language != "en-shaw" or wanted == "en-shaw"]
     if not found:
-        known = ", ".join(sorted({accent.language.split("-")[0] for accent in every}))
-        raise KwsError(f"language {language!r}: espeak-ng does not speak it; it speaks {known}")
+        meant = [f"{accent.language!r} ({accent.name.strip()})" for accent in nearest(language, every)]
+        remedy = f"did you mean {' or '.join(meant)}?" if meant else "kws synth --list-voices lists what it speaks"
+        raise KwsError(f"language {language!r}: espeak-ng does not speak it; {remedy}")
     return tuple(found)
 
 

@@ -69,7 +69,7 @@ class _Voice(ctypes.Structure):
 
     _fields_ = (
         ("name", ctypes.c_char_p),
-        ("languages", ctypes.c_char_p),
+        ("languages", ctypes.c_void_p),
         ("identifier", ctypes.c_char_p),
         ("gender", ctypes.c_ubyte),
         ("age", ctypes.c_ubyte),
@@ -95,11 +95,12 @@ class Event:
 
 @dataclass(frozen=True)
 class Accent:
-    """A voice file of espeak-ng: its language code ("en-us"), its name, its identifier ("gmw/en-US")."""
+    """A voice file of espeak-ng: language code ("en-us"), name, identifier ("gmw/en-US"), other codes ("en")."""
 
     language: str
     name: str
     identifier: str
+    other_codes: tuple[str, ...] = ()
 
 
 @lru_cache
@@ -168,9 +169,8 @@ class Library:
         found: list[Accent] = []
         while listed[len(found)]:
             voice = listed[len(found)].contents
-            # languages holds a priority byte, then the code.
-            code = voice.languages[1:].decode() if voice.languages else ""
-            found.append(Accent(code, voice.name.decode(), voice.identifier.decode()))
+            code, *others = _codes(voice.languages) or [""]
+            found.append(Accent(code, voice.name.decode(), voice.identifier.decode(), tuple(others)))
         return found
 
     def data_path(self) -> Path:
@@ -185,6 +185,16 @@ class Library:
         self._lib.espeak_Info.restype = ctypes.c_char_p
         text = (self._lib.espeak_Info(None) or b"unknown").decode()
         return str(text.split()[0])
+
+
+def _codes(place: int | None) -> list[str]:
+    """Return a voice's language codes: each follows a byte of priority and ends with a zero; a zero ends the list."""
+    codes = []
+    while place and ctypes.string_at(place, 1) != b"\0":
+        code = ctypes.string_at(place + 1)
+        codes.append(code.decode())
+        place += len(code) + 2
+    return codes
 
 
 @contextmanager
