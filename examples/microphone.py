@@ -1,0 +1,15 @@
+"""Do something whenever the phrase is said: ``python examples/microphone.py computer.kws``. Control-C ends it."""
+
+import sys
+
+import kws
+
+
+def main(model: str) -> None:
+    """Wait for the phrase, again and again."""
+    for detection in kws.listen(model):
+        print(f"{detection.phrase}! Yes?", flush=True)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
