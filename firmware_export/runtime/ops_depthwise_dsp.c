@@ -31,6 +31,10 @@
     "sxtb16 %[w1], %[w1], ror #8\n"             \
     "smlad " odd ", " x ", %[w1], " odd "\n"
 
+#define PAIRS_OF_BYTES \
+    JOIN_POSITIONS BYTES_OF_TWO_CHANNELS("%[t]", "%[s0]", "%[s1]") BYTES_OF_TWO_CHANNELS("%[other]", "%[s2]", "%[s3]") \
+    NEXT_POSITIONS
+
 /* The products of four channels at the pairs of positions with 8-bit weights are added to their sums; returns the weights
  * behind them. */
 static inline const int8_t *add_pairs_of_bytes(const int32_t *pairs, const int8_t *input, const int8_t *weights,
@@ -50,10 +54,7 @@ static inline const int8_t *add_pairs_of_bytes(const int32_t *pairs, const int8_
     register uint32_t w1 KWS_IN("lr");
     LOAD_TWO(one, other, offsets);
     if (one >= 0) {
-        __asm__ volatile(JOIN_POSITIONS                                      /* */
-                         BYTES_OF_TWO_CHANNELS("%[t]", "%[s0]", "%[s1]")     /* */
-                         BYTES_OF_TWO_CHANNELS("%[other]", "%[s2]", "%[s3]") /* */
-                         NEXT_POSITIONS
+        __asm__ volatile(PAIRS_OF_BYTES
                          : [s0] "+&r"(s0), [s1] "+&r"(s1), [s2] "+&r"(s2), [s3] "+&r"(s3), [one] "+&r"(one),
                            [other] "+&r"(other), [offsets] "+&r"(offsets), [w] "+&r"(w), [t] "=&r"(t), [w0] "=&r"(w0),
                            [w1] "=&r"(w1)
@@ -83,7 +84,27 @@ static inline void add_bytes(const kws_depthwise_conv2d_t *conv, const int8_t *x
     *weights = add_pairs_of_bytes(conv->offsets, x, w, sums);
 }
 
-/* The same with 4-bit weights, 4096 times: they are brought to the highest bits of each half. */
+/* Four channels, their 4-bit weights brought to the highest bits of each half, one after the other. */
+#define NIBBLES_OF_FOUR_CHANNELS \
+    "ldr %[w0], [%[w]]\n" \
+    "sxtb16 %[one], %[t]\n" \
+    "and %[w0], %[highest], %[w0], lsl #12\n" \
+    "smlad %[s0], %[one], %[w0], %[s0]\n" \
+    "ldr %[w0], [%[w]]\n" \
+    "sxtb16 %[t], %[t], ror #8\n" \
+    "and %[w0], %[highest], %[w0], lsl #8\n" \
+    "smlad %[s1], %[t], %[w0], %[s1]\n" \
+    "ldr %[t], [%[w]], #4\n" \
+    "sxtb16 %[one], %[other]\n" \
+    "and %[w0], %[highest], %[t], lsl #4\n" \
+    "smlad %[s2], %[one], %[w0], %[s2]\n" \
+    "sxtb16 %[other], %[other], ror #8\n" \
+    "and %[w0], %[highest], %[t]\n" \
+    "smlad %[s3], %[other], %[w0], %[s3]\n"
+
+#define PAIRS_OF_NIBBLES JOIN_POSITIONS NIBBLES_OF_FOUR_CHANNELS NEXT_POSITIONS
+
+/* The same with 4-bit weights, 4096 times. */
 static inline const int8_t *add_pairs_of_nibbles(const int32_t *pairs, const int8_t *input, const int8_t *weights,
                                                  int32_t *sums)
 {
@@ -101,23 +122,7 @@ static inline const int8_t *add_pairs_of_nibbles(const int32_t *pairs, const int
     register uint32_t w0 KWS_IN("lr");
     LOAD_TWO(one, other, offsets);
     if (one >= 0) {
-        __asm__ volatile(JOIN_POSITIONS
-                         "ldr %[w0], [%[w]]\n"
-                         "sxtb16 %[one], %[t]\n"
-                         "and %[w0], %[highest], %[w0], lsl #12\n"
-                         "smlad %[s0], %[one], %[w0], %[s0]\n"
-                         "ldr %[w0], [%[w]]\n"
-                         "sxtb16 %[t], %[t], ror #8\n"
-                         "and %[w0], %[highest], %[w0], lsl #8\n"
-                         "smlad %[s1], %[t], %[w0], %[s1]\n"
-                         "ldr %[t], [%[w]], #4\n"
-                         "sxtb16 %[one], %[other]\n"
-                         "and %[w0], %[highest], %[t], lsl #4\n"
-                         "smlad %[s2], %[one], %[w0], %[s2]\n"
-                         "sxtb16 %[other], %[other], ror #8\n"
-                         "and %[w0], %[highest], %[t]\n"
-                         "smlad %[s3], %[other], %[w0], %[s3]\n" /* */
-                         NEXT_POSITIONS
+        __asm__ volatile(PAIRS_OF_NIBBLES
                          : [s0] "+&r"(s0), [s1] "+&r"(s1), [s2] "+&r"(s2), [s3] "+&r"(s3), [one] "+&r"(one),
                            [other] "+&r"(other), [offsets] "+&r"(offsets), [w] "+&r"(w), [t] "=&r"(t), [w0] "=&r"(w0)
                          : [x] "r"(x), [highest] "r"(highest)
@@ -264,6 +269,10 @@ static KWS_NOT_INLINE void prepare_four(const kws_depthwise_conv2d_t *conv, int3
     "sxtb16 " x ", " x ", ror #8\n"              \
     "smlad " odd ", " x ", %[w1], " odd "\n"
 
+#define PAIRS_OF_WORDS \
+    JOIN_POSITIONS WORDS_OF_TWO_CHANNELS("%[t]", "%[s0]", "%[s1]") WORDS_OF_TWO_CHANNELS("%[other]", "%[s2]", "%[s3]") \
+    NEXT_POSITIONS
+
 /* The products of four channels at the pairs of positions with widened weights are added to their sums. */
 static inline void add_prepared_pairs(const int32_t *pairs, const int8_t *input, const uint32_t *weights, int32_t *sums)
 {
@@ -281,10 +290,7 @@ static inline void add_prepared_pairs(const int32_t *pairs, const int8_t *input,
     register uint32_t w1 KWS_IN("lr");
     LOAD_TWO(one, other, offsets);
     if (one >= 0) {
-        __asm__ volatile(JOIN_POSITIONS                                      /* */
-                         WORDS_OF_TWO_CHANNELS("%[t]", "%[s0]", "%[s1]")     /* */
-                         WORDS_OF_TWO_CHANNELS("%[other]", "%[s2]", "%[s3]") /* */
-                         NEXT_POSITIONS
+        __asm__ volatile(PAIRS_OF_WORDS
                          : [s0] "+&r"(s0), [s1] "+&r"(s1), [s2] "+&r"(s2), [s3] "+&r"(s3), [one] "+&r"(one),
                            [other] "+&r"(other), [offsets] "+&r"(offsets), [w] "+&r"(w), [t] "=&r"(t), [w0] "=&r"(w0),
                            [w1] "=&r"(w1)
