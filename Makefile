@@ -31,6 +31,7 @@ test: $(VENV)/.dev .venv-tflite/.done
 check: $(VENV)/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	find firmware_export tests -name '*.[ch]' | xargs $(BIN)/clang-format --dry-run --Werror
 	$(BIN)/mypy
 
 random-graphs: $(VENV)/.dev
@@ -45,6 +46,7 @@ fuzz: $(VENV)/.dev
 format: $(VENV)/.dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+	find firmware_export tests -name '*.[ch]' | xargs $(BIN)/clang-format -i
 
 bench: $(VENV)/.dev
 	$(BIN)/python benchmarks/frontend.py
