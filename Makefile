@@ -11,7 +11,8 @@ GRAPHS ?= 1000
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 TORCH := $(shell sed -n 's/^torch==//p' constraints.txt)
-SOURCES := pyproject.toml setup.py constraints.txt kws/runtime/build.py $(wildcard firmware_export/runtime/*.[ch])
+C_FILES := find firmware_export kws examples tests -name '*.[ch]'
+SOURCES := pyproject.toml setup.py constraints.txt kws/runtime/build.py $(wildcard firmware_export/runtime/*.[ch] kws/runtime/*.[ch])
 
 # Each file's tests in one process, in the order that tests/support/order.py gives.
 PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --durations 10
@@ -41,6 +42,7 @@ quick: $(VENV)/.dev .venv-tflite/.done
 check: $(CHECK)/.done
 	$(CHECK)/bin/ruff check .
 	$(CHECK)/bin/ruff format --check .
+	$(C_FILES) | xargs $(CHECK)/bin/clang-format --dry-run --Werror
 	$(CHECK)/bin/mypy
 
 random-graphs: $(VENV)/.dev
@@ -55,6 +57,7 @@ fuzz: $(VENV)/.dev
 format: $(CHECK)/.done
 	$(CHECK)/bin/ruff check --fix .
 	$(CHECK)/bin/ruff format .
+	$(C_FILES) | xargs $(CHECK)/bin/clang-format -i
 
 bench: $(VENV)/.dev
 	$(BIN)/python benchmarks/frontend.py

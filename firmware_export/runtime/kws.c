@@ -10,9 +10,9 @@
 
 struct kws_s {
     const kws_model_t *model;
-    int16_t *lfbe; /* [bands], one frame */
+    int16_t *lfbe;  /* [bands], one frame */
     int8_t *logits; /* [labels], of the last step; in the arena the next frame may take their place */
-    int8_t *arena; /* [graph->arena_bytes] */
+    int8_t *arena;  /* [graph->arena_bytes] */
     kws_lfbe_t frontend;
     kws_detector_t detector;
     uint64_t steps;

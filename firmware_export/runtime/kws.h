@@ -57,9 +57,9 @@ extern "C" {
 
 /* A trained model: constants, printed by `kws export`. */
 typedef struct {
-    const char *const *phrases;             /* [detector->phrases], UTF-8 */
-    const char *config_hash;                /* of the recipe that it was trained with */
-    const char *model_hash;                 /* SHA-256 in the .kws file that it was printed from */
+    const char *const *phrases; /* [detector->phrases], UTF-8 */
+    const char *config_hash;    /* of the recipe that it was trained with */
+    const char *model_hash;     /* SHA-256 in the .kws file that it was printed from */
     const kws_lfbe_tables_t *frontend;
     const kws_graph_t *graph;
     const kws_detector_config_t *detector;
@@ -69,10 +69,10 @@ typedef struct {
 typedef struct kws_s kws_t;
 
 typedef struct {
-    uint64_t sample;  /* the decision was made after this many samples of the stream; / 16000 gives seconds */
-    uint32_t step;    /* of the model, counted from 0; begins anew after 2^32 of them, 497 days of 10 ms */
-    int32_t score;    /* confidence in Q15, 0..32768 */
-    int32_t phrase;   /* which of the model's phrases, counted from 0 */
+    uint64_t sample; /* the decision was made after this many samples of the stream; / 16000 gives seconds */
+    uint32_t step;   /* of the model, counted from 0; begins anew after 2^32 of them, 497 days of 10 ms */
+    int32_t score;   /* confidence in Q15, 0..32768 */
+    int32_t phrase;  /* which of the model's phrases, counted from 0 */
 } kws_detection_t;
 
 /* Bytes of memory that a detector of this model needs, the same number on every machine; 0 for a null pointer and for a
@@ -93,7 +93,8 @@ int32_t kws_feed(kws_t *kws, const int16_t *samples, size_t count, kws_detection
 void kws_reset(kws_t *kws);
 
 /* Another threshold than the model's own for one phrase or KWS_EVERY_PHRASE, Q15: a sensitivity knob. 1..32768; 32769
- * never fires; 0, which every score reaches, would fire once and never again. KWS_OK, or KWS_ERROR_ARGUMENT where there is no such phrase or threshold. */
+ * never fires; 0, which every score reaches, would fire once and never again. KWS_OK, or KWS_ERROR_ARGUMENT where there
+ * is no such phrase or threshold. */
 int32_t kws_set_threshold(kws_t *kws, int32_t phrase, int32_t threshold);
 
 /* What the last step gave, for meters and logs: steps made so far, a phrase's confidence in Q15 (0 before the first),

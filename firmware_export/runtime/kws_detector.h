@@ -23,15 +23,15 @@ extern "C" {
 
 /* Constants of a detector; they may lie in flash. */
 typedef struct {
-    const uint16_t *exp_table;      /* [256], exp(-scale * d) in Q15, the first 32768 */
-    const uint8_t *keywords;        /* the phrases' keyword labels, 1..labels - 1, one phrase after the other */
-    const uint8_t *keyword_counts;  /* [phrases], how many of them are each phrase's, at least 1 */
-    const uint16_t *thresholds;     /* [phrases], Q15, 1..32768; 32769 never fires */
-    uint16_t phrases;               /* 1..63 */
-    uint16_t labels;                /* filler and keyword labels, 2..64: the logits of one step */
-    uint16_t smooth_frames;         /* posteriors in the mean, 1..1000 */
-    uint16_t max_frames;            /* smoothed posteriors in the maximum, 1..4000 */
-    uint16_t refractory_steps;      /* steps from one detection of a phrase to its next, at least */
+    const uint16_t *exp_table;     /* [256], exp(-scale * d) in Q15, the first 32768 */
+    const uint8_t *keywords;       /* the phrases' keyword labels, 1..labels - 1, one phrase after the other */
+    const uint8_t *keyword_counts; /* [phrases], how many of them are each phrase's, at least 1 */
+    const uint16_t *thresholds;    /* [phrases], Q15, 1..32768; 32769 never fires */
+    uint16_t phrases;              /* 1..63 */
+    uint16_t labels;               /* filler and keyword labels, 2..64: the logits of one step */
+    uint16_t smooth_frames;        /* posteriors in the mean, 1..1000 */
+    uint16_t max_frames;           /* smoothed posteriors in the maximum, 1..4000 */
+    uint16_t refractory_steps;     /* steps from one detection of a phrase to its next, at least */
 } kws_detector_config_t;
 
 /* What the last steps left behind. The pointers lead into the caller's memory. */
@@ -47,7 +47,7 @@ typedef struct {
     uint8_t *armed;            /* [phrases], the score was below the threshold since the last detection */
     uint16_t smooth_at;        /* the ring's oldest row, replaced by the next step */
     uint16_t max_at;
-    uint16_t smooth_count;     /* posteriors in the ring: fewer than smooth_frames at the start */
+    uint16_t smooth_count; /* posteriors in the ring: fewer than smooth_frames at the start */
 } kws_detector_t;
 
 /* 1 if every constant lies within its bounds and no pointer is null, else 0. */

@@ -14,9 +14,9 @@
 #include <stdint.h>
 
 /* Where a local variable lies that is an operand of a loop of assembly. Such a loop takes all registers but r7 and r9,
- * which may be the frame's and the platform's. gcc gives them away one by one and, on a processor that has an FPU's beside
- * them, comes to an end before the last operand ("impossible constraints"): it is told. clang plans for all of them at
- * once, better than we would. Until the assembly nothing may be called: a call keeps r4 to r11 alone. */
+ * which may be the frame's and the platform's. gcc gives them away one by one and, on a processor that has an FPU's
+ * beside them, comes to an end before the last operand ("impossible constraints"): it is told. clang plans for all of
+ * them at once, better than we would. Until the assembly nothing may be called: a call keeps r4 to r11 alone. */
 #if defined(__clang__)
 #define KWS_IN(name)
 #else

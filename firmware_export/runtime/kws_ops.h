@@ -68,10 +68,10 @@ typedef struct {
     int32_t output_minimum; /* the fused activation: outputs are clamped to minimum .. maximum */
     int32_t output_maximum;
     int32_t plain; /* 1: no clamp but int8's, every multiplier at least 2^30, every right shift 2 .. 31; else 0 */
-    const int16_t *weights;      /* [rows][row_inputs], aligned to 4 bytes */
-    const int32_t *bias;         /* [output_channels, filled up to a multiple of 4], the input's zero point folded in */
-    const int32_t *multipliers;  /* [output_channels], Q31, 0 or 2^30 .. 2^31 - 1 */
-    const int8_t *right_shifts;  /* [output_channels], a left shift where negative, -30 .. 31 */
+    const int16_t *weights;     /* [rows][row_inputs], aligned to 4 bytes */
+    const int32_t *bias;        /* [output_channels, filled up to a multiple of 4], the input's zero point folded in */
+    const int32_t *multipliers; /* [output_channels], Q31, 0 or 2^30 .. 2^31 - 1 */
+    const int8_t *right_shifts; /* [output_channels], a left shift where negative, -30 .. 31 */
 } kws_conv2d_t;
 
 /* Inputs of a convolution that are widened at once: their products with weights add up to less than 2^31. */

@@ -48,8 +48,8 @@ static inline int8_t add_and_clamp(int32_t value, int32_t zero_point, int32_t mi
     return (int8_t)(sum < minimum ? minimum : sum > maximum ? maximum : sum);
 }
 
-/* Checks compute in unsigned 64 bits, where nothing they compute overflows: a product of two int32 that are not negative
- * is below 2^62, so that even four add up to less than 2^64. What is negative comes out as far too large. */
+/* Checks compute in unsigned 64 bits, where nothing they compute overflows: a product of two int32 that are not
+ * negative is below 2^62, so that even four add up to less than 2^64. What is negative comes out as far too large. */
 static inline uint64_t product(int32_t first, int32_t second)
 {
     return (uint64_t)((int64_t)first * second);
@@ -114,8 +114,8 @@ void kws_run_conv2d(const kws_conv2d_t *conv, int8_t *arena);
 int32_t kws_check_conv2d(const kws_graph_t *graph, const kws_conv2d_t *conv);
 
 /* ops_dot.c: sums = base [two or four a row] + the products of `count` inputs with the first `count` weights of each
- * row, of 8-bit weights (pairs) or 4-bit ones (quads). Inputs come in groups of four, bytes 0, 2, 1, 3 of a word; sums and
- * base are filled up to a multiple of four. */
+ * row, of 8-bit weights (pairs) or 4-bit ones (quads). Inputs come in groups of four, bytes 0, 2, 1, 3 of a word; sums
+ * and base are filled up to a multiple of four. */
 #define KWS_INPUTS 4
 void kws_dot_pairs(const int16_t *inputs, int32_t count, const int16_t *weights, int32_t row_inputs, int32_t rows,
                    const int32_t *base, int32_t *sums);

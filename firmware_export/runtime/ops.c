@@ -19,8 +19,8 @@ void kws_quantize_features(const kws_graph_t *graph, const int16_t *lfbe, int32_
     }
 }
 
-/* The regions may overlap: the bytes go in pieces that do not, as long as the regions are apart, so that memcpy will do;
- * from the end where the target lies above. */
+/* The regions may overlap: the bytes go in pieces that do not, as long as the regions are apart, so that memcpy will
+ * do; from the end where the target lies above. */
 static void run_copy(const kws_copy_t *copy, int8_t *arena)
 {
     const int32_t up = copy->target - copy->source;

@@ -199,9 +199,9 @@ KWS_SMALL static int are_countable(const kws_depthwise_conv2d_t *conv)
 
 KWS_SMALL int32_t kws_check_depthwise_conv2d(const kws_graph_t *graph, const kws_depthwise_conv2d_t *conv)
 {
-    if (conv->output_time < 1 || conv->output_frequency < 1 || conv->channels < 1 || conv->pairs < 0 ||
-        conv->odd < 0 || conv->odd > 1 || (conv->odd == 0 && conv->pairs == 0) || !conv->offsets || !conv->weights ||
-        !conv->bias || !conv->multipliers || !conv->right_shifts) {
+    if (conv->output_time < 1 || conv->output_frequency < 1 || conv->channels < 1 || conv->pairs < 0 || conv->odd < 0 ||
+        conv->odd > 1 || (conv->odd == 0 && conv->pairs == 0) || !conv->offsets || !conv->weights || !conv->bias ||
+        !conv->multipliers || !conv->right_shifts) {
         return KWS_GRAPH_INCOMPLETE;
     }
     if (!is_output(conv->output_zero_point, conv->output_minimum, conv->output_maximum) || !are_weights(conv)) {

@@ -9,16 +9,16 @@
 /* The inner loops are written out: compilers keep some of so many values in memory. They begin with the offsets of the
  * first pair of positions in `one` and `other` and end at the offset below 0. What four channels have at one position
  * and at the other is brought together, two channels in a word, widened, and multiplied by weights in that order. */
-#define JOIN_POSITIONS                         \
-    "1:\n"                                     \
-    "ldr %[one], [%[x], %[one]]\n"             \
-    "ldr %[other], [%[x], %[other]]\n"         \
-    "pkhbt %[t], %[one], %[other], lsl #16\n"  \
+#define JOIN_POSITIONS                        \
+    "1:\n"                                    \
+    "ldr %[one], [%[x], %[one]]\n"            \
+    "ldr %[other], [%[x], %[other]]\n"        \
+    "pkhbt %[t], %[one], %[other], lsl #16\n" \
     "pkhtb %[other], %[other], %[one], asr #16\n"
 
-#define NEXT_POSITIONS                            \
-    "ldrd %[one], %[other], [%[offsets]], #8\n"   \
-    "cmp %[one], #0\n"                            \
+#define NEXT_POSITIONS                          \
+    "ldrd %[one], %[other], [%[offsets]], #8\n" \
+    "cmp %[one], #0\n"                          \
     "bge 1b\n"
 
 /* Two channels: x holds them at both positions, and w at both positions next. */
@@ -31,8 +31,12 @@
     "sxtb16 %[w1], %[w1], ror #8\n"             \
     "smlad " odd ", " x ", %[w1], " odd "\n"
 
-/* The products of four channels at the pairs of positions with 8-bit weights are added to their sums; returns the weights
- * behind them. */
+#define PAIRS_OF_BYTES                                                                                                 \
+    JOIN_POSITIONS BYTES_OF_TWO_CHANNELS("%[t]", "%[s0]", "%[s1]") BYTES_OF_TWO_CHANNELS("%[other]", "%[s2]", "%[s3]") \
+        NEXT_POSITIONS
+
+/* The products of four channels at the pairs of positions with 8-bit weights are added to their sums; returns the
+ * weights behind them. */
 static inline const int8_t *add_pairs_of_bytes(const int32_t *pairs, const int8_t *input, const int8_t *weights,
                                                int32_t *sums)
 {
@@ -50,15 +54,12 @@ static inline const int8_t *add_pairs_of_bytes(const int32_t *pairs, const int8_
     register uint32_t w1 KWS_IN("lr");
     LOAD_TWO(one, other, offsets);
     if (one >= 0) {
-        __asm__ volatile(JOIN_POSITIONS                                      /* */
-                         BYTES_OF_TWO_CHANNELS("%[t]", "%[s0]", "%[s1]")     /* */
-                         BYTES_OF_TWO_CHANNELS("%[other]", "%[s2]", "%[s3]") /* */
-                         NEXT_POSITIONS
-                         : [s0] "+&r"(s0), [s1] "+&r"(s1), [s2] "+&r"(s2), [s3] "+&r"(s3), [one] "+&r"(one),
-                           [other] "+&r"(other), [offsets] "+&r"(offsets), [w] "+&r"(w), [t] "=&r"(t), [w0] "=&r"(w0),
-                           [w1] "=&r"(w1)
-                         : [x] "r"(x)
-                         : "cc", "memory");
+        __asm__ volatile(
+            PAIRS_OF_BYTES
+            : [s0] "+&r"(s0), [s1] "+&r"(s1), [s2] "+&r"(s2), [s3] "+&r"(s3), [one] "+&r"(one), [other] "+&r"(other),
+              [offsets] "+&r"(offsets), [w] "+&r"(w), [t] "=&r"(t), [w0] "=&r"(w0), [w1] "=&r"(w1)
+            : [x] "r"(x)
+            : "cc", "memory");
     }
     sums[0] = s0;
     sums[1] = s1;
@@ -83,7 +84,27 @@ static inline void add_bytes(const kws_depthwise_conv2d_t *conv, const int8_t *x
     *weights = add_pairs_of_bytes(conv->offsets, x, w, sums);
 }
 
-/* The same with 4-bit weights, 4096 times: they are brought to the highest bits of each half. */
+/* Four channels, their 4-bit weights brought to the highest bits of each half, one after the other. */
+#define NIBBLES_OF_FOUR_CHANNELS              \
+    "ldr %[w0], [%[w]]\n"                     \
+    "sxtb16 %[one], %[t]\n"                   \
+    "and %[w0], %[highest], %[w0], lsl #12\n" \
+    "smlad %[s0], %[one], %[w0], %[s0]\n"     \
+    "ldr %[w0], [%[w]]\n"                     \
+    "sxtb16 %[t], %[t], ror #8\n"             \
+    "and %[w0], %[highest], %[w0], lsl #8\n"  \
+    "smlad %[s1], %[t], %[w0], %[s1]\n"       \
+    "ldr %[t], [%[w]], #4\n"                  \
+    "sxtb16 %[one], %[other]\n"               \
+    "and %[w0], %[highest], %[t], lsl #4\n"   \
+    "smlad %[s2], %[one], %[w0], %[s2]\n"     \
+    "sxtb16 %[other], %[other], ror #8\n"     \
+    "and %[w0], %[highest], %[t]\n"           \
+    "smlad %[s3], %[other], %[w0], %[s3]\n"
+
+#define PAIRS_OF_NIBBLES JOIN_POSITIONS NIBBLES_OF_FOUR_CHANNELS NEXT_POSITIONS
+
+/* The same with 4-bit weights, 4096 times. */
 static inline const int8_t *add_pairs_of_nibbles(const int32_t *pairs, const int8_t *input, const int8_t *weights,
                                                  int32_t *sums)
 {
@@ -101,23 +122,7 @@ static inline const int8_t *add_pairs_of_nibbles(const int32_t *pairs, const int
     register uint32_t w0 KWS_IN("lr");
     LOAD_TWO(one, other, offsets);
     if (one >= 0) {
-        __asm__ volatile(JOIN_POSITIONS
-                         "ldr %[w0], [%[w]]\n"
-                         "sxtb16 %[one], %[t]\n"
-                         "and %[w0], %[highest], %[w0], lsl #12\n"
-                         "smlad %[s0], %[one], %[w0], %[s0]\n"
-                         "ldr %[w0], [%[w]]\n"
-                         "sxtb16 %[t], %[t], ror #8\n"
-                         "and %[w0], %[highest], %[w0], lsl #8\n"
-                         "smlad %[s1], %[t], %[w0], %[s1]\n"
-                         "ldr %[t], [%[w]], #4\n"
-                         "sxtb16 %[one], %[other]\n"
-                         "and %[w0], %[highest], %[t], lsl #4\n"
-                         "smlad %[s2], %[one], %[w0], %[s2]\n"
-                         "sxtb16 %[other], %[other], ror #8\n"
-                         "and %[w0], %[highest], %[t]\n"
-                         "smlad %[s3], %[other], %[w0], %[s3]\n" /* */
-                         NEXT_POSITIONS
+        __asm__ volatile(PAIRS_OF_NIBBLES
                          : [s0] "+&r"(s0), [s1] "+&r"(s1), [s2] "+&r"(s2), [s3] "+&r"(s3), [one] "+&r"(one),
                            [other] "+&r"(other), [offsets] "+&r"(offsets), [w] "+&r"(w), [t] "=&r"(t), [w0] "=&r"(w0)
                          : [x] "r"(x), [highest] "r"(highest)
@@ -151,7 +156,7 @@ static inline void add_nibbles(const kws_depthwise_conv2d_t *conv, const int8_t 
 
 /* The sums of `groups` times four channels of a position. */
 static KWS_NOT_INLINE void sum_groups_of_bytes(const kws_depthwise_conv2d_t *conv, const int8_t *x, int32_t groups,
-                                           int32_t *sums)
+                                               int32_t *sums)
 {
     const int32_t *bias = conv->bias;
     const int8_t *w = conv->weights;
@@ -167,7 +172,7 @@ static KWS_NOT_INLINE void sum_groups_of_bytes(const kws_depthwise_conv2d_t *con
 }
 
 static KWS_NOT_INLINE void sum_groups_of_nibbles(const kws_depthwise_conv2d_t *conv, const int8_t *x, int32_t groups,
-                                             int32_t *sums)
+                                                 int32_t *sums)
 {
     const int32_t *bias = conv->bias;
     const int8_t *w = conv->weights;
@@ -257,12 +262,16 @@ static KWS_NOT_INLINE void prepare_four(const kws_depthwise_conv2d_t *conv, int3
 }
 
 /* Two channels: x holds them at both positions. */
-#define WORDS_OF_TWO_CHANNELS(x, even, odd)      \
-    "ldrd %[w0], %[w1], [%[w]], #8\n"            \
-    "sxtb16 %[one], " x "\n"                     \
-    "smlad " even ", %[one], %[w0], " even "\n"  \
-    "sxtb16 " x ", " x ", ror #8\n"              \
+#define WORDS_OF_TWO_CHANNELS(x, even, odd)     \
+    "ldrd %[w0], %[w1], [%[w]], #8\n"           \
+    "sxtb16 %[one], " x "\n"                    \
+    "smlad " even ", %[one], %[w0], " even "\n" \
+    "sxtb16 " x ", " x ", ror #8\n"             \
     "smlad " odd ", " x ", %[w1], " odd "\n"
+
+#define PAIRS_OF_WORDS                                                                                                 \
+    JOIN_POSITIONS WORDS_OF_TWO_CHANNELS("%[t]", "%[s0]", "%[s1]") WORDS_OF_TWO_CHANNELS("%[other]", "%[s2]", "%[s3]") \
+        NEXT_POSITIONS
 
 /* The products of four channels at the pairs of positions with widened weights are added to their sums. */
 static inline void add_prepared_pairs(const int32_t *pairs, const int8_t *input, const uint32_t *weights, int32_t *sums)
@@ -281,15 +290,12 @@ static inline void add_prepared_pairs(const int32_t *pairs, const int8_t *input,
     register uint32_t w1 KWS_IN("lr");
     LOAD_TWO(one, other, offsets);
     if (one >= 0) {
-        __asm__ volatile(JOIN_POSITIONS                                      /* */
-                         WORDS_OF_TWO_CHANNELS("%[t]", "%[s0]", "%[s1]")     /* */
-                         WORDS_OF_TWO_CHANNELS("%[other]", "%[s2]", "%[s3]") /* */
-                         NEXT_POSITIONS
-                         : [s0] "+&r"(s0), [s1] "+&r"(s1), [s2] "+&r"(s2), [s3] "+&r"(s3), [one] "+&r"(one),
-                           [other] "+&r"(other), [offsets] "+&r"(offsets), [w] "+&r"(w), [t] "=&r"(t), [w0] "=&r"(w0),
-                           [w1] "=&r"(w1)
-                         : [x] "r"(x)
-                         : "cc", "memory");
+        __asm__ volatile(
+            PAIRS_OF_WORDS
+            : [s0] "+&r"(s0), [s1] "+&r"(s1), [s2] "+&r"(s2), [s3] "+&r"(s3), [one] "+&r"(one), [other] "+&r"(other),
+              [offsets] "+&r"(offsets), [w] "+&r"(w), [t] "=&r"(t), [w0] "=&r"(w0), [w1] "=&r"(w1)
+            : [x] "r"(x)
+            : "cc", "memory");
     }
     sums[0] = s0;
     sums[1] = s1;

@@ -33,22 +33,29 @@ static inline void add_quad(parts_t parts, const int32_t *base, int32_t *sums)
 
 /* The inner loops are written out: compilers keep some of so many values in memory. A group of inputs by two rows of
  * 8-bit weights: a word of weights meets its two inputs whole, then with its low bytes alone. */
-#define PAIRS_OF_A_GROUP               \
-    "ldrd %[x0], %[x1], [%[x]], #8\n"  \
-    "ldrd %[w0], %[w1], [%[w]], #8\n"  \
+#define PAIRS_OF_A_GROUP                 \
+    "ldrd %[x0], %[x1], [%[x]], #8\n"    \
+    "ldrd %[w0], %[w1], [%[w]], #8\n"    \
     "smlad %[b0], %[x0], %[w0], %[b0]\n" \
-    "sxtb16 %[w0], %[w0]\n"            \
+    "sxtb16 %[w0], %[w0]\n"              \
     "smlad %[o1], %[x0], %[w0], %[o1]\n" \
     "smlad %[b0], %[x1], %[w1], %[b0]\n" \
-    "sxtb16 %[w1], %[w1]\n"            \
+    "sxtb16 %[w1], %[w1]\n"              \
     "smlad %[o1], %[x1], %[w1], %[o1]\n" \
-    "ldrd %[w0], %[w1], [%[v]], #8\n"  \
+    "ldrd %[w0], %[w1], [%[v]], #8\n"    \
     "smlad %[b2], %[x0], %[w0], %[b2]\n" \
-    "sxtb16 %[w0], %[w0]\n"            \
+    "sxtb16 %[w0], %[w0]\n"              \
     "smlad %[o3], %[x0], %[w0], %[o3]\n" \
     "smlad %[b2], %[x1], %[w1], %[b2]\n" \
-    "sxtb16 %[w1], %[w1]\n"            \
+    "sxtb16 %[w1], %[w1]\n"              \
     "smlad %[o3], %[x1], %[w1], %[o3]\n"
+
+/* Two groups in a round; an odd number of them starts with the second one. */
+#define PAIRS_OF_TWO_ROWS                                                \
+    "tst %[x0], #4\n"                                                    \
+    "bne 2f\n"                                                           \
+    "1:\n" PAIRS_OF_A_GROUP "2:\n" PAIRS_OF_A_GROUP "cmp %[x], %[end]\n" \
+    "blo 1b\n"
 
 void kws_dot_pairs(const int16_t *inputs, int32_t count, const int16_t *weights, int32_t row_inputs, int32_t rows,
                    const int32_t *base, int32_t *sums)
@@ -69,16 +76,12 @@ void kws_dot_pairs(const int16_t *inputs, int32_t count, const int16_t *weights,
         register uint32_t w0 KWS_IN("r12");
         register uint32_t w1 KWS_IN("lr");
         int32_t sum0, sum1, sum2, sum3;
-        /* two groups in a round; an odd number of them starts with the second one */
-        __asm__ volatile("tst %[x0], #4\n"
-                         "bne 2f\n"
-                         "1:\n" PAIRS_OF_A_GROUP "2:\n" PAIRS_OF_A_GROUP "cmp %[x], %[end]\n"
-                         "blo 1b\n"
-                         : [x] "+&r"(x), [w] "+&r"(first), [v] "+&r"(second), [b0] "+&r"(both0), [o1] "+&r"(odd1),
-                           [b2] "+&r"(both2), [o3] "+&r"(odd3), [x0] "+&r"(x0), [x1] "=&r"(x1), [w0] "=&r"(w0),
-                           [w1] "=&r"(w1)
-                         : [end] "r"(end)
-                         : "cc", "memory");
+        __asm__ volatile(
+            PAIRS_OF_TWO_ROWS
+            : [x] "+&r"(x), [w] "+&r"(first), [v] "+&r"(second), [b0] "+&r"(both0), [o1] "+&r"(odd1), [b2] "+&r"(both2),
+              [o3] "+&r"(odd3), [x0] "+&r"(x0), [x1] "=&r"(x1), [w0] "=&r"(w0), [w1] "=&r"(w1)
+            : [end] "r"(end)
+            : "cc", "memory");
         weights = partner + row_inputs;
         LOAD_TWO(sum0, sum1, base);
         LOAD_TWO(sum2, sum3, base);
@@ -89,17 +92,31 @@ void kws_dot_pairs(const int16_t *inputs, int32_t count, const int16_t *weights,
 
 /* A group of inputs by a row of 4-bit weights: a word meets its two inputs whole, with the low 12 bits of each half,
  * with the low 8, and with the low 4. */
-#define QUADS_OF_TWO_INPUTS(x)            \
-    "ldr %[w0], [%[w]], #4\n"             \
+#define QUADS_OF_TWO_INPUTS(x)             \
+    "ldr %[w0], [%[w]], #4\n"              \
     "smlad %[all], " x ", %[w0], %[all]\n" \
-    "and %[t], %[m12], %[w0], lsl #4\n"   \
+    "and %[t], %[m12], %[w0], lsl #4\n"    \
     "smlad %[b3], " x ", %[t], %[b3]\n"    \
-    "sxtb16 %[t], %[w0]\n"                \
+    "sxtb16 %[t], %[w0]\n"                 \
     "smlad %[b2], " x ", %[t], %[b2]\n"    \
-    "and %[t], %[m4], %[w0], lsl #12\n"   \
+    "and %[t], %[m4], %[w0], lsl #12\n"    \
     "smlad %[b1], " x ", %[t], %[b1]\n"
 
 #define QUADS_OF_A_GROUP "ldrd %[x0], %[x1], [%[x]], #8\n" QUADS_OF_TWO_INPUTS("%[x0]") QUADS_OF_TWO_INPUTS("%[x1]")
+
+#define QUADS_OF_FOUR_GROUPS \
+    "1:\n" QUADS_OF_A_GROUP "2:\n" QUADS_OF_A_GROUP "3:\n" QUADS_OF_A_GROUP "4:\n" QUADS_OF_A_GROUP
+
+/* The first round has as many groups as remain beside whole ones: 4 * groups mod 16 goes to carry and sign. */
+#define QUADS_OF_A_ROW                              \
+    "lsls %[x1], %[x0], #29\n"                      \
+    "bcs 5f\n"                                      \
+    "bmi 4f\n"                                      \
+    "b 1f\n"                                        \
+    "5: bmi 2f\n"                                   \
+    "b 3f\n" QUADS_OF_FOUR_GROUPS "sub %[m4], #1\n" \
+    "tst %[m4], #255\n"                             \
+    "bne 1b\n"
 
 void kws_dot_quads(const int16_t *inputs, int32_t count, const int16_t *weights, int32_t row_inputs, int32_t rows,
                    const int32_t *base, int32_t *sums)
@@ -120,22 +137,12 @@ void kws_dot_quads(const int16_t *inputs, int32_t count, const int16_t *weights,
         register uint32_t x1 KWS_IN("r11");
         register uint32_t w0 KWS_IN("r12");
         register uint32_t t KWS_IN("lr");
-        /* the first round has as many groups as remain beside whole ones: 4 * groups mod 16 goes to carry and sign */
-        __asm__ volatile("lsls %[x1], %[x0], #29\n"
-                         "bcs 5f\n"
-                         "bmi 4f\n"
-                         "b 1f\n"
-                         "5: bmi 2f\n"
-                         "b 3f\n"
-                         "1:\n" QUADS_OF_A_GROUP "2:\n" QUADS_OF_A_GROUP "3:\n" QUADS_OF_A_GROUP
-                         "4:\n" QUADS_OF_A_GROUP "sub %[m4], #1\n"
-                         "tst %[m4], #255\n"
-                         "bne 1b\n"
-                         : [x] "+&r"(x), [w] "+&r"(w), [all] "+&r"(sixteen), [b3] "+&r"(twelve),
-                           [b2] "+&r"(eight), [b1] "+&r"(four), [x0] "+&r"(x0), [x1] "=&r"(x1),
-                           [w0] "=&r"(w0), [t] "=&r"(t), [m4] "+&r"(lowest)
-                         : [m12] "r"(m12)
-                         : "cc", "memory");
+        __asm__ volatile(
+            QUADS_OF_A_ROW
+            : [x] "+&r"(x), [w] "+&r"(w), [all] "+&r"(sixteen), [b3] "+&r"(twelve), [b2] "+&r"(eight), [b1] "+&r"(four),
+              [x0] "+&r"(x0), [x1] "=&r"(x1), [w0] "=&r"(w0), [t] "=&r"(t), [m4] "+&r"(lowest)
+            : [m12] "r"(m12)
+            : "cc", "memory");
         parts.sixteen = sixteen;
         parts.twelve = twelve;
         parts.eight = eight;

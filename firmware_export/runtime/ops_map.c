@@ -94,7 +94,7 @@ KWS_SMALL static void max_position(const kws_pool2d_t *pool, const int8_t *x, in
 
 /* Sums of `count` (at most KWS_BLOCK) channels over the window that starts at x. */
 KWS_SMALL KWS_VECTORISED static void window_sums(const kws_pool2d_t *pool, const int8_t *x, int32_t count,
-                                             int32_t *restrict sums)
+                                                 int32_t *restrict sums)
 {
     int32_t i;
     int32_t j;
@@ -172,7 +172,8 @@ KWS_SMALL int32_t kws_check_pad(const kws_graph_t *graph, const kws_pad_t *pad)
         return KWS_GRAPH_BOUNDS;
     }
     /* A row is copied whole: the output must not lie over the input. */
-    if ((uint64_t)pad->output < (uint64_t)pad->input + inputs && (uint64_t)pad->input < (uint64_t)pad->output + outputs) {
+    if ((uint64_t)pad->output < (uint64_t)pad->input + inputs &&
+        (uint64_t)pad->input < (uint64_t)pad->output + outputs) {
         return KWS_GRAPH_BOUNDS;
     }
     return KWS_GRAPH_OK;

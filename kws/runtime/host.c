@@ -1,6 +1,6 @@
-/* kws_feed as a PC wants it. A device takes one hop at a time, in the least memory; here the frontend has all of a chunk's
- * frames side by side in its vector registers. The steps, the decision and their order are the device's own functions:
- * kws.c is part of this file. */
+/* kws_feed as a PC wants it. A device takes one hop at a time, in the least memory; here the frontend has all of a
+ * chunk's frames side by side in its vector registers. The steps, the decision and their order are the device's own
+ * functions: kws.c is part of this file. */
 #include "host.h"
 
 #include "kws.c"
@@ -30,7 +30,8 @@ int32_t kws_host_feed(kws_t *kws, const int16_t *samples, size_t count, int16_t 
     return made;
 }
 
-/* A chunk of 64 ms has 6 or 7 frames: half of the lanes would compute for nothing, so there are kernels of two widths. */
+/* A chunk of 64 ms has 6 or 7 frames: half of the lanes would compute for nothing, so there are kernels of two widths.
+ */
 void kws_lfbe_lanes_narrow(const kws_lfbe_tables_t *tables, const int16_t *first, size_t stride, size_t lanes,
                            int16_t *features, void *scratch);
 void kws_lfbe_lanes_wide(const kws_lfbe_tables_t *tables, const int16_t *first, size_t stride, size_t lanes,

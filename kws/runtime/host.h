@@ -1,5 +1,5 @@
-/* The detector for Python: a chunk of any length in one call, with every step's scores. Beside the runtime that ships to
- * devices and made of it: nothing here computes a number. See host.c. */
+/* The detector for Python: a chunk of any length in one call, with every step's scores. Beside the runtime that ships
+ * to devices and made of it: nothing here computes a number. See host.c. */
 #ifndef KWS_HOST_H
 #define KWS_HOST_H
 

@@ -1,6 +1,7 @@
-/* A real model that can be damaged: its numbers, its pointers, the entries of its tables. What kws_init takes of it must
- * run without touching a byte outside the memory it asked for; of the model only the lengths of arrays, the sums of a bias
- * and the kind of a struct are taken on trust, so every array goes on with zeros as far as any index can reach.
+/* A real model that can be damaged: its numbers, its pointers, the entries of its tables. What kws_init takes of it
+ * must run without touching a byte outside the memory it asked for; of the model only the lengths of arrays, the sums
+ * of a bias and the kind of a struct are taken on trust, so every array goes on with zeros as far as any index can
+ * reach.
  *
  * targets.h, made from model.c, says where the numbers and arrays are. */
 #ifndef DAMAGE_H

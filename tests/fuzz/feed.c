@@ -10,11 +10,11 @@
 #define MOST 512u      /* detections of it */
 #define HOP 160u
 
-#define REQUIRE(true_thing) \
-    do {                    \
+#define REQUIRE(true_thing)  \
+    do {                     \
         if (!(true_thing)) { \
-            abort();        \
-        }                   \
+            abort();         \
+        }                    \
     } while (0)
 
 static int16_t heard[LONGEST];

@@ -7,7 +7,7 @@ typedef int (*read_register)(void *emulator, int number, void *value);
 
 /* The fields of firmware_export/simulate/counter.py's _Fields, in its order. */
 typedef struct {
-    const uint8_t *code;    /* [bytes], what lies in memory from `begin` on */
+    const uint8_t *code; /* [bytes], what lies in memory from `begin` on */
     uint64_t begin;
     uint64_t bytes;
     uint32_t *block_bytes;  /* [bytes / 2], of the last block that began here */
@@ -16,10 +16,10 @@ typedef struct {
     const uint8_t *parts;   /* [bytes / 2], the part that this code belongs to; 0: to its caller's */
     uint64_t *totals;       /* [parts], instructions of each */
     read_register read;
-    uint64_t deepest;       /* the lowest stack pointer seen */
+    uint64_t deepest; /* the lowest stack pointer seen */
     int32_t stack_register;
-    int32_t risc;           /* 1: RISC-V, 0: Thumb */
-    int32_t part;           /* that is running */
+    int32_t risc; /* 1: RISC-V, 0: Thumb */
+    int32_t part; /* that is running */
 } counter_t;
 
 /* Both instruction sets have instructions of 2 and of 4 bytes, told apart by the first half. */

@@ -22,11 +22,11 @@ extern "C" {
 #define KWS_SELFTEST_MEMORY_BYTES (2 * ((KWS_MODEL_MEMORY_BYTES + 7) / 8 * 8))
 
 typedef struct {
-    const char *what;    /* differs, or went wrong; null where all is equal */
-    uint32_t where;      /* a step, sample or index, by `what` */
+    const char *what; /* differs, or went wrong; null where all is equal */
+    uint32_t where;   /* a step, sample or index, by `what` */
     int32_t got;
     int32_t expected;
-    uint32_t steps;      /* of the golden audio: as many are compared in every run */
+    uint32_t steps; /* of the golden audio: as many are compared in every run */
     uint32_t detections;
 } kws_selftest_result_t;
 
