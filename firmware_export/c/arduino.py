@@ -1,4 +1,4 @@
-"""The bundle as an Arduino library: its name and what the library manager shows of it."""
+"""The bundle as an Arduino library: its name and what the library manager shows."""
 
 import re
 import unicodedata
@@ -6,11 +6,11 @@ import unicodedata
 from kws import __version__
 from kws.detector.model_file import KwsModel
 
-_MAX_NAME = 63  # of the library specification
+_MAX_NAME = 63  # by the library specification
 
 
 def library_properties(model: KwsModel) -> str:
-    """Return library.properties (Arduino library specification 1.5): ``src`` is compiled, ``kws.h`` brings it in."""
+    """Return library.properties (Arduino library specification 1.5): ``src`` is compiled, ``kws.h`` included."""
     title = " ".join(model.detector.title.split())
     fields = {
         "name": library_name(model.detector.title),

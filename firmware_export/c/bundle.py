@@ -17,20 +17,20 @@ from kws.system import files
 __all__ = ["BundleEngine", "build_host_engine", "check_whole", "read_marker", "replace_bundle", "write_c"]
 
 _HERE = Path(__file__).parent
-_NOT_SHIPPED = "engine_main.c"  # what verify compiles a bundle's network with
+_NOT_SHIPPED = "engine_main.c"  # verify compiles a bundle's network with it
 
 GENERATED = ("src/kws_golden.h", "src/kws_model.h", "src/model.c")
-"""What ``model.sha256`` is over: `make test` refuses a bundle in which one of them was changed."""
+"""The files that ``model.sha256`` covers: `make test` fails when one of them was changed."""
 
 
 def write_c(model: KwsModel, directory: Path, audio: NDArray[np.int16] | None = None) -> None:
-    """Write the bundle of ``model`` into ``directory``: `make`, `make test`, CMake there need a C99 compiler.
+    """Write the bundle of ``model`` into ``directory``; to build it (make or CMake) takes only a C99 compiler.
 
-    ``audio`` int16 [n] is what the self-test runs on (by default some seconds of synthetic sound). A bundle that was
-    written before and not changed by hand is replaced; until the new one is whole the old one stays.
+    ``audio`` int16 [n] is the self-test's audio (by default some seconds of synthetic sound). A bundle that was written
+    before and not changed by hand is replaced; it stays until the new one is complete.
 
     Raises:
-        KwsError: the directory holds something else, or cannot be written; the model's frontend is not in C.
+        KwsError: the directory holds something else or cannot be written, or the C runtime lacks the model's frontend.
     """
     marker.check_replaceable(directory)
     try:
@@ -50,12 +50,12 @@ def contents(model: KwsModel, audio: NDArray[np.int16] | None = None) -> dict[st
     """Return every file of the bundle by its path in it; the same for the same model and audio.
 
     Raises:
-        KwsError: the model's frontend is not in the C runtime.
+        KwsError: the C runtime lacks the model's frontend.
     """
     if model.frontend.kind != "lfbe":
         raise KwsError(
-            f'frontend.kind: the C99 bundle has no "{model.frontend.kind}"; export --to esphome or tflite, or train '
-            "with the default frontend"
+            f'frontend.kind: the C99 bundle has no "{model.frontend.kind}" frontend; export --to esphome or tflite, or '
+            "train with the default frontend"
         )
     generated = {
         "src/kws_model.h": c_source.model_header(model, figures.memory_bytes(model)),
@@ -79,7 +79,7 @@ def contents(model: KwsModel, audio: NDArray[np.int16] | None = None) -> dict[st
 
 
 def _fixed() -> dict[str, bytes]:
-    """Return what is the same for every model: the runtime, and what builds and tests it."""
+    """Return the files that are the same for every model: the runtime, and those that build and test it."""
     runtime = {f"src/{path.name}": path.read_bytes() for path in sorted((_HERE.parent / "runtime").glob("*.[ch]"))}
     beside = _HERE / "files"
     paths = [path for path in sorted(beside.rglob("*")) if path.is_file() and path.name != _NOT_SHIPPED]

@@ -1,4 +1,4 @@
-"""A bundle's own sources, compiled for this machine, behind the protocol of ``Engine``: verify runs what ships."""
+"""A bundle's own sources, compiled for this machine, as an ``Engine``: verify runs what ships."""
 
 import os
 import shlex
@@ -14,7 +14,7 @@ from kws.errors import KwsError
 from kws.graph.wiring import as_steps
 
 FLAGS = ("-O2", "-std=c99")
-"""Without warnings: those of a compiler to come must not stop an export. The tests have them, as errors."""
+"""No warnings: a future compiler's must not stop an export. The tests turn them on, as errors."""
 
 _MAIN = Path(__file__).parent / "files" / "engine_main.c"
 
@@ -25,12 +25,12 @@ def sources(bundle_dir: Path) -> list[Path]:
 
 
 def compiler() -> list[str]:
-    """Return the command of a C compiler: $CC, cc, gcc or clang; ``KwsError`` where there is none."""
+    """Return the command of a C compiler: $CC, cc, gcc or clang; ``KwsError`` if there is none."""
     for candidate in (os.environ.get("CC", ""), "cc", "gcc", "clang"):
         command = shlex.split(candidate)
         if command and shutil.which(command[0]):
             return command
-    raise KwsError("no C compiler was found to prove the bundle with; install gcc or clang, or set CC")
+    raise KwsError("there is no C compiler to verify the bundle with; install gcc or clang, or set CC")
 
 
 def compile_program(sources: list[Path], include: Path, program: Path, flags: tuple[str, ...] = FLAGS) -> None:
@@ -41,7 +41,7 @@ def compile_program(sources: list[Path], include: Path, program: Path, flags: tu
         errors = (
             [line for line in done.stderr.splitlines() if "error" in line] or done.stderr.splitlines() or ["no output"]
         )
-        raise KwsError(f"{include}: {command[0]} does not compile the bundle ({errors[0]}); try another compiler by CC")
+        raise KwsError(f"{include}: {command[0]} cannot compile the bundle ({errors[0]}); set CC to another compiler")
 
 
 class BundleEngine:
@@ -83,7 +83,7 @@ def build_host_engine(bundle_dir: Path, build_dir: Path, flags: tuple[str, ...] 
     """Compile the sources in ``bundle_dir`` into a program in ``build_dir`` (made if missing) and wrap it.
 
     Raises:
-        KwsError: ``bundle_dir`` is no whole bundle, there is no C compiler, or it refuses the sources.
+        KwsError: ``bundle_dir`` is not a complete bundle, there is no C compiler, or it cannot compile the sources.
     """
     facts = check_whole(bundle_dir)
     build_dir.mkdir(parents=True, exist_ok=True)

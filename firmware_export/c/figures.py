@@ -1,4 +1,4 @@
-"""What a model costs on a device, computed from the constants that are printed: flash, RAM, work; and the README."""
+"""What a model costs on a device, computed from the constants that are written: flash, RAM, work; and the README."""
 
 from firmware_export.c import text as c_text
 from kws.detector.model_file import KwsModel, digest
@@ -7,7 +7,7 @@ from kws.graph.cost import cost
 from kws.graph.plan import plan
 
 STATE_BYTES = 160
-"""KWS_STATE_BYTES of kws.c: the room for ``kws_t``, the same on every machine."""
+"""KWS_STATE_BYTES of kws.c: the bytes reserved for ``kws_t``, the same on every machine."""
 
 _FFT_SLOT_BYTES = 8  # one complex number of the FFT
 
@@ -56,26 +56,26 @@ def readme(model: KwsModel) -> str:
         "  make        build/example: raw 16 kHz mono int16 audio from a file or standard input -> detections",
         "  make test   build/selftest: golden audio in, every logit, score and detection compared",
         "  make lib    build/libkws.a, with CC, AR and CFLAGS of your target",
-        "  make size   bytes of code and constants as your compiler makes them",
-        "  CMakeLists.txt serves plain CMake, ESP-IDF (a component) and Zephyr (a module: CONFIG_KWS=y);",
+        "  make size   bytes of code and constants with your compiler",
+        "  CMakeLists.txt works in plain CMake, ESP-IDF (as a component) and Zephyr (as a module: CONFIG_KWS=y);",
         "  library.properties makes the folder an Arduino library, with two sketches in examples/.",
         "",
-        "In your firmware: compile src/*.c, include kws_model.h, and call what kws.h describes; example_main.c shows",
-        "it. On the board call kws_selftest (kws_selftest.h) once: it runs the golden audio there.",
-        "bundle.json has the SHA-256 of every file and that of the .kws file they were made from.",
+        "In your firmware: compile src/*.c, include kws_model.h, and call the functions that kws.h describes, as",
+        "example_main.c does. Call kws_selftest (kws_selftest.h) once on the board: it runs the golden audio there.",
+        "bundle.json has the SHA-256 of every file, and of the .kws file that they were made from.",
         "",
-        "Flash: the model's constants (structs and code come on top: make size)",
+        "Flash: the model's constants; for the code and structs as well, run make size",
         *_table(flash_bytes(model)),
         "",
-        "RAM: given by the caller, KWS_MODEL_MEMORY_BYTES of kws_model.h, the same number on every machine",
+        "RAM: provided by the caller, KWS_MODEL_MEMORY_BYTES in kws_model.h, the same number on every machine",
         *_table(memory_parts(model)),
         "",
-        f"Work: {macs_per_second:,} multiply-accumulates of the network per second of audio, a step every"
-        f" {model.step_ms} ms,",
-        f"and an FFT of {frontend.fft_size} points every {frontend.hop_ms} ms.",
-        f"Latency: the network decides {model.graph.latency_frames * frontend.hop_ms} ms after its frame.",
+        f"Work: the network takes {macs_per_second:,} multiply-accumulates per second of audio, with a step every"
+        f" {model.step_ms} ms;",
+        f"the frontend computes an FFT of {frontend.fft_size} points every {frontend.hop_ms} ms.",
+        f"Latency: a decision about a frame comes {model.graph.latency_frames * frontend.hop_ms} ms after it.",
         "",
-        "Thresholds, of 32768; kws_set_threshold changes them:",
+        "Thresholds, 1 to 32768 (kws_set_threshold changes them):",
         *_thresholds(model),
         f"Recipe {model.recipe_hash}, model {digest(model)}",
         *_ledger(model),
@@ -84,7 +84,7 @@ def readme(model: KwsModel) -> str:
 
 
 def _table(sizes: dict[str, int]) -> list[str]:
-    rows = [*sizes.items(), ("together", sum(sizes.values()))]
+    rows = [*sizes.items(), ("total", sum(sizes.values()))]
     return [f"  {name:<46}{size:>9,} bytes" for name, size in rows]
 
 

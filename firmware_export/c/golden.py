@@ -1,4 +1,4 @@
-"""What a bundle's self-test expects: golden audio, and what the graph's arithmetic makes of it."""
+"""What a bundle's self-test expects: golden audio, and the results of the graph's arithmetic on it."""
 
 from dataclasses import dataclass
 
@@ -15,7 +15,7 @@ from kws.graph.arithmetic import quantize_features
 from kws.graph.interpret import Interpreter
 
 SECONDS = 3.0
-DETECTIONS_WANTED = 3
+MOST_DETECTIONS = 3
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,14 +28,14 @@ class Golden:
     logits: NDArray[np.int8]
     scores: NDArray[np.int32]
     thresholds: tuple[int, ...]
-    fired: tuple[tuple[int, int], ...]
+    detections: tuple[tuple[int, int], ...]
     sample_counts: tuple[int, ...]
 
 
 def compute(model: KwsModel, samples: NDArray[np.int16] | None = None) -> Golden:
     """Run the numpy specification over ``samples`` (by default the probe audio).
 
-    The thresholds are chosen so that there are detections to compare, whatever the model thinks of the audio.
+    The thresholds are chosen so that there are detections to compare, however low the model's scores are.
 
     Raises:
         KwsError: the samples are too few for a step of the model.
@@ -43,7 +43,7 @@ def compute(model: KwsModel, samples: NDArray[np.int16] | None = None) -> Golden
     samples = probe_audio(SECONDS) if samples is None else samples
     graph = model.graph
     if len(samples) < model.step_end(0):
-        raise KwsError(f"the self-test's audio has {len(samples)} samples; give a second or more")
+        raise KwsError(f"the self-test's audio has {len(samples)} samples, less than one step; give a second or more")
     # the specification, not the compiled code: the self-test must not compare the C code with itself
     lfbe = frontend.compute(samples, model.frontend, "numpy")
     features = quantize_features(lfbe, graph.tensor(graph.input).quant)
@@ -51,19 +51,20 @@ def compute(model: KwsModel, samples: NDArray[np.int16] | None = None) -> Golden
     scorer = Scorer(model.detector, graph.tensor(graph.output).quant.scale, model.step_ms)
     scores = scorer.push(logits)
     thresholds = tuple(_threshold(column, scorer.refractory_steps) for column in scores.T)
-    fired = tuple(Decision(thresholds, scorer.refractory_steps).push(scores))
-    return Golden(samples, logits, scores, thresholds, fired, tuple(model.step_end(step) for step, _ in fired))
+    detections = tuple(Decision(thresholds, scorer.refractory_steps).push(scores))
+    sample_counts = tuple(model.step_end(step) for step, _ in detections)
+    return Golden(samples, logits, scores, thresholds, detections, sample_counts)
 
 
 def _threshold(scores: NDArray[np.int32], refractory_steps: int) -> int:
-    """Return the score that fires most often (up to the wanted number); the highest of them, and at least 1."""
+    """Return the highest score that, as a threshold, gives the most (up to ``MOST_DETECTIONS``) detections, at least 1."""
     candidates = np.unique(scores)[::-1][:: max(1, len(np.unique(scores)) // 64)]
-    counts = [min(len(decide(scores, int(score), refractory_steps)), DETECTIONS_WANTED) for score in candidates]
+    counts = [min(len(decide(scores, int(score), refractory_steps)), MOST_DETECTIONS) for score in candidates]
     return max(1, int(candidates[int(np.argmax(counts))]))
 
 
 _HEADER = """\
-/* Generated with the model: audio, and what every build must make of it. */
+/* Generated with the model: audio, and the results that every build must give on it. */
 #ifndef KWS_GOLDEN_H
 #define KWS_GOLDEN_H
 
@@ -93,14 +94,14 @@ def header(golden: Golden, model_hash: str) -> str:
         "GOLDEN_STEPS": f"{steps}u",
         "GOLDEN_LABELS": f"{labels}u",
         "GOLDEN_PHRASES": f"{len(golden.thresholds)}u",
-        "GOLDEN_DETECTIONS": f"{len(golden.fired)}u",
+        "GOLDEN_DETECTIONS": f"{len(golden.detections)}u",
     }
-    detections = [
+    rows = [
         f"{{{count}u, {step}u, {golden.scores[step, phrase]}, {phrase}}}"
-        for count, (step, phrase) in zip(golden.sample_counts, golden.fired, strict=True)
+        for count, (step, phrase) in zip(golden.sample_counts, golden.detections, strict=True)
     ]
     tables = [
-        c_text.table("golden_detection_t", "golden_detections", detections),
+        c_text.table("golden_detection_t", "golden_detections", rows),
         c_text.array("golden_thresholds", np.array(golden.thresholds, np.uint16)),
         c_text.array("golden_samples", golden.samples),
         c_text.array("golden_logits", golden.logits),

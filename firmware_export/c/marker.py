@@ -1,4 +1,4 @@
-"""``bundle.json``: how a directory is known as a bundle of ours, and one that nobody has changed since."""
+"""``bundle.json``: marks a directory as a bundle of kws export, and shows whether anybody changed it since."""
 
 import hashlib
 import json
@@ -13,9 +13,9 @@ from kws.system import files
 NAME = "bundle.json"
 FORMAT = "kws-bundle"
 VERSION = 2
-"""1 had every file in one folder; such a bundle is still known, and replaced."""
+"""Version 1 had every file in one folder; export still recognizes such a bundle and replaces it."""
 
-_BUILD = "build"  # where the bundle's Makefile puts what it makes: free to be lost
+_BUILD = "build"  # the folder that the bundle's Makefile builds in: may be lost
 
 
 def text(contents: dict[str, bytes], facts: dict[str, Any]) -> str:
@@ -38,7 +38,7 @@ def read_marker(directory: Path) -> dict[str, Any]:
     """Return what ``bundle.json`` says: phrase, hashes, shapes, files.
 
     Raises:
-        KwsError: the directory is no bundle, or one of a newer kws.
+        KwsError: the directory is not a bundle, or is one of a newer kws.
     """
     try:
         data = json.loads((directory / NAME).read_bytes())
@@ -46,37 +46,39 @@ def read_marker(directory: Path) -> dict[str, Any]:
     except (OSError, ValueError, KeyError, TypeError):
         known = False
     if not known:
-        raise KwsError(f"{directory}: is no bundle written by kws export; give another directory or move this one away")
+        raise KwsError(
+            f"{directory}: is not a bundle written by kws export; give another directory or move this one away"
+        )
     if data["version"] > VERSION:
-        raise KwsError(f"{directory}: the bundle was made by a newer kws; upgrade, or give another directory")
+        raise KwsError(f"{directory}: the bundle was made by a newer kws; upgrade kws, or give another directory")
     return dict(data)
 
 
 def check_whole(directory: Path, model_sha256: str | None = None) -> dict[str, Any]:
-    """Return the marker of a bundle whose files are all there, as they were written, and of that ``.kws`` if told.
+    """Return the marker of a complete, unchanged bundle, made from the ``.kws`` of that SHA-256 if one is given.
 
     Raises:
-        KwsError: the directory is no bundle of this kws's form, lacks or holds a changed file, or is another model's.
+        KwsError: the directory is not a bundle of this version, a file is missing or changed, or the model is another.
     """
     facts = read_marker(directory)
     if facts["version"] < VERSION:
         raise KwsError(f"{directory}: the bundle was made by an older kws; export the model again")
-    for name, wanted in facts["files"].items():
+    for name, expected in facts["files"].items():
         try:
             content = (directory / name).read_bytes()
         except OSError as error:
             raise KwsError(
-                f"{directory / name}: the bundle's file cannot be read ({error.strerror}); export again"
+                f"{directory / name}: a file of the bundle cannot be read ({error.strerror}); export the model again"
             ) from error
-        if _sha256(content) != wanted:
+        if _sha256(content) != expected:
             raise KwsError(f"{directory / name}: was changed since kws export wrote it; export the model again")
     if model_sha256 is not None and facts["model_sha256"] != model_sha256:
-        raise KwsError(f"{directory}: is the bundle of another model than the .kws file; export it again")
+        raise KwsError(f"{directory}: is the bundle of another .kws file; export it again from this one")
     return facts
 
 
 def check_replaceable(directory: Path) -> None:
-    """Raise ``KwsError`` unless writing a bundle to ``directory`` loses nothing of the user's."""
+    """Raise ``KwsError`` unless writing a bundle to ``directory`` loses none of the user's files."""
     if not os.path.lexists(directory) or (directory.is_dir() and not any(directory.iterdir())):
         return
     known = read_marker(directory)["files"]
@@ -93,7 +95,7 @@ def replace_bundle(new: Path, directory: Path) -> None:
     """Move the bundle ``new`` to ``directory`` (on the same disk), in place of an unchanged older one.
 
     Raises:
-        KwsError: ``directory`` is no bundle, or holds files that were added or changed by hand.
+        KwsError: ``directory`` is not a bundle, or holds files that were added or changed by hand.
     """
     check_replaceable(directory)
     try:

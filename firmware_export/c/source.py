@@ -1,4 +1,4 @@
-"""model.c: a trained model as C constants, every table and weight losslessly as integers."""
+"""model.c: a trained model as C constants; every table and weight is written as integers, without loss."""
 
 import numpy as np
 from numpy.typing import NDArray

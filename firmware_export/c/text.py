@@ -9,9 +9,9 @@ LINE_LENGTH = 116
 
 
 def array(name: str, values: NDArray[np.generic], shape: Sequence[int] | None = None, attribute: str = "") -> str:
-    """Return the definition of a constant one-dimensional array; its shape stands in a comment.
+    """Return the definition of a constant one-dimensional array; its shape is given in a comment.
 
-    ``attribute`` is a macro that the declaration has.
+    ``attribute`` is a macro added to the declaration.
 
     >>> print(array("window", np.array([[1, -2], [3, 4]], np.int16)))
     static const int16_t window[4] = { /* [2][2] */

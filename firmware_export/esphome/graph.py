@@ -1,7 +1,7 @@
-"""What ESPHome's firmware computes of a model: one probability a step, and its own decision, in integers.
+"""What ESPHome's firmware computes from a model: one probability per step, and its own decision, in integers.
 
-The firmware (micro_wake_word) wants a probability 0..255 in place of logits, and fires when the sum of the last N of
-them exceeds cutoff * N. ``derive`` makes of a graph with the logits of filler and keyword one with their difference,
+The firmware (micro_wake_word) expects a probability 0..255 instead of logits, and fires when the sum of the last N of
+them exceeds cutoff * N. ``derive`` turns a graph with the logits of filler and keyword into one with their difference,
 whose logistic function is the keyword's posterior; ``Detector`` is the reference that every runtime is compared with.
 """
 
@@ -22,19 +22,19 @@ from kws.graph.interpret import Interpreter
 from kws.graph.ir import Conv2D, Op, Quant, QuantGraph, Reshape, Tensor
 
 MAX_STATES = 20
-"""Resource variables that the firmware makes room for."""
+"""The most resource variables that the firmware has room for."""
 MAX_WINDOW = 128
-"""So many probabilities at most, that each of their sums is another Q15 score."""
+"""The most probabilities in a window: with more, different sums could give the same Q15 score."""
 LARGEST_CUTOFF = 254
 """255 would never fire: the sum of N probabilities is at most 255 * N."""
 PROBABILITY_STEPS = 256
-"""The output's scale is one in so many."""
+"""The output's scale is one divided by this."""
 _Q15_PER_STEP = SCORE_ONE // PROBABILITY_STEPS
 
 FINE_UP_TO = round(0.97 * SCORE_ONE)
-"""A threshold above this (Q15) has too few steps of 1 / 256 over it to tell a word from what is almost one."""
+"""A threshold above this (Q15) has too few steps of 1 / 256 above it to tell a word from a similar one."""
 MOVED_TO = round(0.9 * SCORE_ONE)
-"""Where such a threshold is put instead, by a constant taken from the logit."""
+"""Where such a threshold is moved to, by subtracting a constant from the logit."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,11 +42,11 @@ class Detector:
     """A model as the firmware runs it.
 
     Attributes:
-        graph: gives one int8 logit a step, [1, 1, 1].
-        probabilities: uint8 [256], of the logits -128..127.
+        graph: gives one int8 logit per step, [1, 1, 1].
+        probabilities: uint8 [256], for the logits -128..127.
         window: how many probabilities are summed.
         cutoff: 0..254; it fires when the sum exceeds ``cutoff * window``.
-        moved: what was taken from the logit, so that the cutoff has room above it.
+        moved: what was subtracted from the logit, so that the cutoff has room above it.
     """
 
     graph: QuantGraph
@@ -58,8 +58,8 @@ class Detector:
     def steps(self, features: NDArray[np.int8]) -> NDArray[np.uint8]:
         """Return the probability of every step from the initial state: int8 [n * stride, bands] -> uint8 [n]."""
         logits = Interpreter(self.graph).run(features)[:, 0]
-        found: NDArray[np.uint8] = self.probabilities[logits.astype(np.int16) - INT8_MIN]
-        return found
+        probabilities: NDArray[np.uint8] = self.probabilities[logits.astype(np.int16) - INT8_MIN]
+        return probabilities
 
     def sums(self, probabilities: NDArray[np.integer]) -> NDArray[np.int64]:
         """Return the sum of the last ``window`` probabilities at every step; before the start they are 0."""
@@ -84,13 +84,13 @@ def derive(model: KwsModel) -> Detector:
     """Return the model as the firmware runs it.
 
     Raises:
-        KwsError: the firmware cannot run it; the sentence names what is in the way, and the way out.
+        KwsError: the firmware cannot run it; the message says why, and what to do.
     """
-    _refuse_foreign(model)
+    _check_supported(model)
     threshold, window = model.thresholds[0], model.detector.smooth_frames
     if threshold > SCORE_ONE:
         raise KwsError(
-            "the model's threshold is one that is never reached: training found none with few enough false accepts; "
+            "the model's threshold can never be reached, because no other had few enough false accepts in training; "
             "train it longer or on more data"
         )
     moved = 0.0
@@ -124,14 +124,14 @@ def _logit(threshold: int) -> float:
 
 
 def difference(graph: QuantGraph, less: float = 0.0) -> QuantGraph:
-    """Return the graph with one output, the keyword's logit less the filler's, in the convolution that gave both.
+    """Return the graph with one output, the keyword's logit minus the filler's, in the convolution that gave both.
 
     Its weights are the mean of the keyword's and the filler's with their sign turned, its logits' scale twice as large.
     ``compress`` centres logits, so that one row is the other with its sign turned: then weights and bias are the
-    keyword's own, and so is every int8 that comes out. ``less`` is taken from the logit by the bias.
+    keyword's own, and so is every int8 that comes out. ``less`` is subtracted from the logit, in the bias.
 
     Raises:
-        KwsError: the last operator is no convolution, or its output is used for something else, too.
+        KwsError: the last operator is not a convolution, or another operator or a state reads its output.
     """
     last, before = _last_convolution(graph)
     logits, input_scale = graph.tensor(last.output), graph.tensor(last.input).quant.scale
@@ -153,7 +153,7 @@ def difference(graph: QuantGraph, less: float = 0.0) -> QuantGraph:
 
 
 def logistic_table(scale: float) -> NDArray[np.uint8]:
-    """Return uint8 [256]: 256 / (1 + exp(-scale * q)), rounded, at most 255, of q = -128..127.
+    """Return uint8 [256]: 256 / (1 + exp(-scale * q)), rounded, at most 255, for q = -128..127.
 
     TensorFlow Lite's int8 LOGISTIC, whose output always has scale 1 / 256 and zero point -128, and the QUANTIZE to
     uint8 behind it.
@@ -175,31 +175,33 @@ def _last_convolution(graph: QuantGraph) -> tuple[Conv2D, tuple[Op, ...]]:
         used = [op.output for op in ops if name in wiring.inputs(op)]
         used += [state.read for state in graph.states if state.write == name]
         if not isinstance(last, Conv2D | Reshape) or used:
-            what = f"'{name}', which '{used[0]}' takes, too" if used else f"operator {type(last).__name__} ('{name}')"
-            raise KwsError(f"ESPHome's firmware: the logits come from {what}; let them come from a dense layer alone")
+            what = f"'{name}', which '{used[0]}' also reads" if used else f"operator {type(last).__name__} ('{name}')"
+            raise KwsError(f"ESPHome's firmware: the logits come from {what}; end the model with a dense layer")
         if isinstance(last, Conv2D):
             return last, tuple(ops)
         name = last.input
 
 
-def _refuse_foreign(model: KwsModel) -> None:
-    """Raise ``KwsError`` for what the firmware has no place for."""
+def _check_supported(model: KwsModel) -> None:
+    """Raise ``KwsError`` for a model that the firmware cannot run."""
     detector, graph = model.detector, model.graph
-    complaint = ""
+    problem = ""
     if model.frontend.kind != "micro":
-        complaint = 'the model hears another frontend than the firmware has; train it with frontend = "micro"'
+        problem = 'the model has another frontend than the firmware; train it with frontend = "micro"'
     elif graph.tensor(graph.input).quant != input_quant(model.frontend):
-        complaint = "the model's input is quantized in another way than the firmware does; train it again"
+        problem = "the model's input is not quantized like the firmware's features; train it again"
     elif len(detector.phrases) > 1:
-        complaint = f"a model is for one phrase, this one for {len(detector.phrases)}; train one for each"
+        problem = f"a model can have one phrase, but this one has {len(detector.phrases)}; train one for each"
     elif len(detector.labels) != 2:
-        complaint = f'there is one output, the model has labels {", ".join(detector.labels)}; use label_unit = "phrase"'
+        problem = (
+            f'a model has one output, but this one has labels {", ".join(detector.labels)}; use label_unit = "phrase"'
+        )
     elif len(graph.states) > MAX_STATES:
-        complaint = (
-            f"the layers keep {len(graph.states)} states, up to '{graph.states[-1].read}', and the firmware at most "
-            f"{MAX_STATES}; use fewer blocks"
+        problem = (
+            f"the model has {len(graph.states)} states (the last is '{graph.states[-1].read}'), but the firmware takes "
+            f"at most {MAX_STATES}; use fewer blocks"
         )
     elif detector.smooth_frames > MAX_WINDOW:
-        complaint = f"detector.smooth_frames is {detector.smooth_frames}; use at most {MAX_WINDOW}"
-    if complaint:
-        raise KwsError(f"ESPHome's firmware: {complaint}")
+        problem = f"detector.smooth_frames is {detector.smooth_frames}; use at most {MAX_WINDOW}"
+    if problem:
+        raise KwsError(f"ESPHome's firmware: {problem}")

@@ -24,10 +24,10 @@ from kws.system.files import replace_file
 
 OUTPUT_NAME = "probability"
 LOGISTIC_QUANT = Quant(1.0 / PROBABILITY_STEPS, -128)
-"""What TensorFlow Lite asks of an int8 LOGISTIC's output."""
+"""TensorFlow Lite requires this of an int8 LOGISTIC's output."""
 
 MINIMUM_ESPHOME_VERSION = "2024.7.0"
-"""The first one that knows version 2 of the manifest."""
+"""The first one that reads version 2 of the manifest."""
 MANIFEST_VERSION = 2
 CUTOFF_STEPS = 255
 """ESPHome stores ``int(probability_cutoff * 255)``."""
@@ -36,17 +36,17 @@ CUTOFF_DIGITS = 5
 
 @dataclass(frozen=True)
 class About:
-    """What a manifest says of who made the model. A website may be left out; languages are two letters each.
+    """Who made the model, for the manifest. A website may be left out.
 
     Raises:
-        ValueError: a text is empty, or no website begins like this; the sentence starts with the field's name.
+        ValueError: the author is empty, or the website is not a URL; the message starts with the field's name.
     """
 
     author: str = "kws"
     website: str = ""
 
     def __post_init__(self) -> None:
-        """Check what ESPHome's schema asks for."""
+        """Check what ESPHome's schema requires."""
         if not self.author.strip():
             raise ValueError("author must be a name")
         if self.website and not self.website.startswith(("https://", "http://")):
@@ -55,7 +55,7 @@ class About:
 
 @dataclass(frozen=True)
 class DeviceArena:
-    """What TFLite Micro took here, and what the manifest asks for, in bytes."""
+    """The arena that TFLite Micro took here, and the one that the manifest declares, in bytes."""
 
     measured_bytes: int
     declared_bytes: int
@@ -63,7 +63,7 @@ class DeviceArena:
 
 @dataclass(frozen=True)
 class Pair:
-    """What was written: both files, the decision in the firmware's integers, the arena, and the proof."""
+    """What was written: both files, the decision in the firmware's integers, the arena, and every runtime's result."""
 
     tflite: Path
     manifest: Path
@@ -85,21 +85,21 @@ class Pair:
 
     def text(self) -> str:
         """Return the figures and the table of runtimes."""
-        moved = [f"the logit is {self.moved:.2f} less than the .kws's, whose threshold leaves no room above it;"]
+        moved = [f"the logit is {self.moved:.2f} lower than the .kws's, because its threshold leaves no room above it;"]
         return "\n".join(
             [
                 f"ESPHome {MINIMUM_ESPHOME_VERSION} and newer: fires when the last {self.window} probabilities "
                 f"(0 to 255) sum to more than {self.cutoff} * {self.window};",
                 *(moved if self.moved else []),
-                f"tensor_arena_size {self.arena.declared_bytes:,} bytes, of which TFLite Micro took "
-                f"{self.arena.measured_bytes:,} here",
+                f"tensor_arena_size {self.arena.declared_bytes:,} bytes, of which TFLite Micro used "
+                f"{self.arena.measured_bytes:,} on this machine",
                 self.verified.table(),
             ]
         )
 
 
 def export_pair(model: KwsModel, name: str, folder: Path, about: About, verify_seconds: float) -> Pair:
-    """Write ``folder/name.tflite`` and ``folder/name.json``, and prove them.
+    """Write ``folder/name.tflite`` and ``folder/name.json``, and verify them.
 
     Raises:
         KwsError: the firmware cannot run the model, a package is missing, or a runtime differs.
@@ -155,8 +155,8 @@ def manifest(model: KwsModel, detector: Detector, file_name: str, arena: DeviceA
 def probability_cutoff(cutoff: int) -> float:
     """Return the least number with few digits that ESPHome stores as ``cutoff``, 0..254.
 
-    The desktop's runtime compares means of ``probability / 256`` with the number itself; the least one keeps it nearest
-    to the firmware, less than one step of a probability above.
+    The desktop's runtime compares means of ``probability / 256`` with the number itself; the least one is nearest to
+    the firmware's, less than one step of a probability above it.
 
     >>> probability_cutoff(247), int(probability_cutoff(247) * 255)
     (0.96863, 247)
@@ -167,13 +167,13 @@ def probability_cutoff(cutoff: int) -> float:
 
 
 def languages(model: KwsModel) -> list[str]:
-    """Return the languages that the recipe's phrases were spoken in, as ESPHome writes them: ["en"]."""
-    spoken = str(model.recipe.get("synthesis", {}).get("language", "en"))
-    return [spoken.replace("_", "-").split("-")[0].lower()]
+    """Return the languages of the recipe's phrases, as ESPHome writes them: ["en"]."""
+    language = str(model.recipe.get("synthesis", {}).get("language", "en"))
+    return [language.replace("_", "-").split("-")[0].lower()]
 
 
 def measure_arena(graph: QuantGraph, path: Path) -> DeviceArena:
-    """Return the arena that the .tflite takes in TFLite Micro, and that with head-room for a device.
+    """Return the arena that the .tflite takes in TFLite Micro, and the larger one for a device.
 
     Raises:
         KwsError: TFLite Micro is not installed or does not run the file.
@@ -183,7 +183,7 @@ def measure_arena(graph: QuantGraph, path: Path) -> DeviceArena:
 
 
 def head_room_bytes(graph: QuantGraph) -> int:
-    """Return what the ESP32's kernels take of the arena beside TFLite Micro's own.
+    """Return what the ESP32's kernels take from the arena in addition to TFLite Micro's own.
 
     ESP-NN copies input and weights of a convolution that is larger than 1 x 1 to aligned places, one convolution at a
     time (``esp_nn_get_conv_scratch_size_esp32s3``).

@@ -1,10 +1,10 @@
-"""Proof that an exported pair is what the firmware was derived to be: the same audio into every runtime there is.
+"""Check that an exported pair gives the firmware's derived numbers: the same audio into every runtime.
 
-The reference is ``esphome_graph.Detector``: the graph's interpreter and integers. TensorFlow Lite Micro, which devices
+The reference is ``esphome.graph.Detector``: the graph's interpreter and integers. TensorFlow Lite Micro, which devices
 run, and LiteRT's reference kernels must give its probabilities, bit for bit. LiteRT's other kernels, XNNPACK's and its
-own built-in ones, round otherwise: their logits may differ by ``rounding.bound_lsb``, and their probabilities by what
-that makes of them. pymicro-wakeword, which hears int16 samples and has the manifest's decision, runs the built-in ones:
-its sums are those of LiteRT's on our features, or else within the same bound.
+own built-in ones, round differently: their logits may differ by ``rounding.bound_lsb``, and their probabilities
+accordingly. pymicro-wakeword, which takes int16 samples and has the manifest's decision, runs the built-in ones: its
+sums are those of LiteRT's on our features, or else within the same bound.
 """
 
 import contextlib
@@ -51,17 +51,17 @@ def verify_pair(model: KwsModel, detector: Detector, tflite: Path, seconds: floa
     """Run the .tflite and the manifest beside it against the reference, over the probe audio.
 
     Raises:
-        VerifyError: a runtime differs by more than it may; the sentence has its name, the first such step, both values.
+        VerifyError: a runtime differs by more than its bound; the message names it, the first such step, both values.
     """
     samples = probe_audio(seconds)
     features = features_of(model, samples)
     if not len(features):
-        raise VerifyError(f"{seconds:g} s of audio hold no step of the model: nothing to verify; give more")
+        raise VerifyError(f"{seconds:g} s of audio are less than a step of the model: nothing to verify; give more")
     began = time.perf_counter()
     logits = Interpreter(detector.graph).run(features)
-    wanted = detector.probabilities[logits[:, 0].astype(np.int16) + 128].astype(np.int64)
-    results = [EngineResult("graph", "reference", len(wanted), seconds=round(time.perf_counter() - began, 3))]
-    # only asked for where a runtime rounds differently: the graph runs once more for it
+    expected = detector.probabilities[logits[:, 0].astype(np.int16) + 128].astype(np.int64)
+    results = [EngineResult("graph", "reference", len(expected), seconds=round(time.perf_counter() - began, 3))]
+    # computed only if a runtime rounds differently, since the graph runs once more for it
     bound = functools.cache(lambda: _spread(detector, logits, rounding.bound_lsb(detector.graph, features, logits)))
     engines: tuple[tuple[str, Callable[[], RuntimeEngine]], ...] = (
         (TfliteMicroEngine.name, lambda: TfliteMicroEngine(tflite)),
@@ -70,9 +70,9 @@ def verify_pair(model: KwsModel, detector: Detector, tflite: Path, seconds: floa
         ("LiteRT built-in", lambda: BuiltInEngine(tflite)),
     )
     for name, make in engines:
-        results.append(_engine(name, make, features, wanted, bound))
-    results.append(_desktop(detector, tflite.with_suffix(".json"), samples, features, bound, wanted))
-    return verify.Report(len(wanted), len(wanted), tuple(results))
+        results.append(_engine(name, make, features, expected, bound))
+    results.append(_desktop(detector, tflite.with_suffix(".json"), samples, features, bound, expected))
+    return verify.Report(len(expected), len(expected), tuple(results))
 
 
 def _spread(detector: Detector, logits: NDArray[np.int8], lsb: int) -> Range:
@@ -85,7 +85,7 @@ def _engine(
     name: str,
     make: Callable[[], RuntimeEngine],
     features: NDArray[np.int8],
-    wanted: NDArray[np.int64],
+    expected: NDArray[np.int64],
     bound: Callable[[], Range],
 ) -> EngineResult:
     try:
@@ -93,9 +93,9 @@ def _engine(
     except NotInstalledError as error:
         return EngineResult(name, "not installed", note=str(error))
     began = time.perf_counter()
-    got = _probabilities(engine, features)
+    actual = _probabilities(engine, features)
     seconds = time.perf_counter() - began
-    return _compared(name, got, wanted, (wanted, wanted) if engine.exact else bound(), seconds)
+    return _compared(name, actual, expected, (expected, expected) if engine.exact else bound(), seconds)
 
 
 def _probabilities(engine: RuntimeEngine, features: NDArray[np.int8]) -> NDArray[np.int64]:
@@ -109,7 +109,7 @@ def _desktop(
     samples: NDArray[np.int16],
     features: NDArray[np.int8],
     bound: Callable[[], Range],
-    wanted: NDArray[np.int64],
+    expected: NDArray[np.int64],
 ) -> EngineResult:
     """Compare sums of probabilities, from int16 samples on; the runtime begins when the first window is full."""
     try:
@@ -118,48 +118,49 @@ def _desktop(
         return EngineResult(DESKTOP, "not installed", note=str(error))
     began = time.perf_counter()
     published = micro_wake_word.read(manifest)
-    heard = np.concatenate([frame[0] for frame in micro_wake_word.features(samples)])
-    quantized = micro_wake_word.quantized(published, heard)[: len(features)]
+    values = np.concatenate([frame[0] for frame in micro_wake_word.features(samples)])
+    quantized = micro_wake_word.quantized(published, values)[: len(features)]
     if not np.array_equal(quantized, features):
         frame = int(np.argmax((quantized != features).any(axis=1)))
         raise VerifyError(
-            f"{DESKTOP}: hears other features at frame {frame}; install the version of pymicro-features that kws names"
+            f"{DESKTOP}: computes other features at frame {frame}; install the version of pymicro-features that kws "
+            "requires"
         )
     begin = detector.window - 1
-    got = micro_wake_word.sums(published, samples)[begin:]
+    actual = micro_wake_word.sums(published, samples)[begin:]
     seconds = time.perf_counter() - began
-    sums, low, high = (detector.sums(values) for values in (wanted, *bound()))
-    result = _compared(DESKTOP, got, sums[begin:], (low[begin:], high[begin:]), seconds)
-    fired, meant = (int(detector.fires(values).sum()) for values in (got, sums[begin:]))
-    note = f"sums of {detector.window} probabilities; {fired:,} are above the cutoff, of the graph's {meant:,}"
+    sums, low, high = (detector.sums(values) for values in (expected, *bound()))
+    result = _compared(DESKTOP, actual, sums[begin:], (low[begin:], high[begin:]), seconds)
+    fired, expected_fired = (int(detector.fires(values).sum()) for values in (actual, sums[begin:]))
+    note = f"sums of {detector.window} probabilities; {fired:,} are above the cutoff, in the graph {expected_fired:,}"
     with contextlib.suppress(NotInstalledError):
         theirs = detector.sums(BuiltInEngine(manifest.with_suffix(".tflite")).probabilities(features))
-        others = int(np.count_nonzero(theirs[begin:] != got))
+        others = int(np.count_nonzero(theirs[begin:] != actual))
         note += f"; {others:,} differ from those of LiteRT's built-in kernels on our features"
     return replace(result, note=note)
 
 
 def _compared(
-    name: str, got: NDArray[np.int64], wanted: NDArray[np.int64], allowed: Range, seconds: float
+    name: str, actual: NDArray[np.int64], expected: NDArray[np.int64], allowed: Range, seconds: float
 ) -> EngineResult:
-    if len(got) != len(wanted):
-        raise VerifyError(f"{name}: gives {len(got)} probabilities in place of {len(wanted)}; export again")
+    if len(actual) != len(expected):
+        raise VerifyError(f"{name}: gives {len(actual)} probabilities instead of {len(expected)}; export again")
     low, high = allowed
-    wrong = (got < low) | (got > high)
+    wrong = (actual < low) | (actual > high)
     if wrong.any():
         step = int(np.argmax(wrong))
         raise VerifyError(
-            f"{name}: probability {got[step]} at step {step}, the graph gives {wanted[step]} ({low[step]} to "
+            f"{name}: probability {actual[step]} at step {step}, but the graph gives {expected[step]} ({low[step]} to "
             f"{high[step]} are allowed), so do not use this export and report it with the model"
         )
-    difference = np.abs(got - wanted)
+    difference = np.abs(actual - expected)
     largest = int(difference.max(initial=0))
     return EngineResult(
         name,
         "within bound" if largest else "equal",
-        len(got),
+        len(actual),
         largest,
         int(np.count_nonzero(difference)),
-        int(np.maximum(high - wanted, wanted - low).max(initial=0)),
+        int(np.maximum(high - expected, expected - low).max(initial=0)),
         round(seconds, 3),
     )

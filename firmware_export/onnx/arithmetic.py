@@ -1,8 +1,8 @@
-"""Exact integer arithmetic in ONNX's words: int64 values, divisions that round down, the graph's requantization.
+"""Exact integer arithmetic as ONNX nodes: int64 values, divisions that round down, the graph's requantization.
 
-ONNX leaves open how a division rounds negative numbers, and has no arithmetic shift: before a division every value is
-made positive by a multiple of the divisor, which is taken off the quotient. ONNX Runtime 1.31's Max, Min, Clip and
-ReduceMax compare int64 values by their lower halves where it has AVX-512: here they take int32 alone.
+ONNX does not define how a division rounds negative numbers, and has no arithmetic shift: before a division a multiple
+of the divisor makes every value positive, and its quotient is subtracted afterwards. ONNX Runtime 1.31's Max, Min, Clip
+and ReduceMax compare int64 values by their lower halves on AVX-512, so here they take only int32.
 """
 
 from typing import Any
@@ -19,8 +19,8 @@ LARGEST_BITS = 62
 class Integers:
     """Writes int64 expressions: each method adds a node and returns the name of its value.
 
-    Where a value is expected, a number or an array may be given, which becomes a constant. Values are named after
-    ``prefix``, which nothing else in the file is named after.
+    A value may also be given as a number or an array, which becomes a constant. The names of values begin with
+    ``prefix``, which must be unique in the file.
     """
 
     def __init__(self, writer: Writer, prefix: str) -> None:
@@ -35,7 +35,7 @@ class Integers:
         return self.writer.node(kind, names, f"{self._prefix}/{self._count}", **attributes)
 
     def constant(self, values: Any) -> str:
-        """Return a constant: int64, unless the array has another type on purpose."""
+        """Return a constant: int64, unless it is an array of another type."""
         array = values if isinstance(values, np.ndarray) else np.array(values, np.int64)
         return self.writer.shared(array)
 
@@ -76,8 +76,8 @@ class Integers:
     ) -> str:
         """Return ``kws.graph.arithmetic.requantize(accumulators, multiplier, shift)``, which fits an int32, as int64.
 
-        ``multiplier`` and ``shift`` broadcast against the accumulators. ``negative`` False: results below 0 need not
-        be exact, only below 0 or 0, as something clamps them.
+        ``multiplier`` and ``shift`` broadcast against the accumulators. With ``negative`` False,
+        results below 0 need not be exact, only 0 or below, because they are clamped afterwards.
         """
         right = np.maximum(-shift, 0)
         product = self.op("Mul", accumulators, multiplier << np.maximum(shift, 0))
@@ -86,7 +86,7 @@ class Integers:
         if not right.any():
             return self.op("Sub", high, 1 << 31)
         half = (np.int64(1) << right) >> 1
-        # Behind the next division every channel is 2^31 too large again.
+        # After the next division every channel is 2^31 too large again.
         positive = half + ((np.int64(1) << 31) << right) - (1 << 31)
         moved = self.op("Add", high, positive)
         if negative:  # ties away from zero

@@ -1,4 +1,4 @@
-"""Nodes and constants of one ONNX graph, and in which layout each tensor of the quantized graph is to be had."""
+"""Nodes and constants of one ONNX graph, and the layouts in which each tensor of the quantized graph exists."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -12,14 +12,14 @@ from kws.system.packages import need
 
 
 class Writer:
-    """Nodes and constants of one ONNX graph, and under which name and layout each tensor is to be had.
+    """Nodes and constants of one ONNX graph, and the names and layouts of each tensor in it.
 
     The graph's feature maps are [time, frequency, channels], ONNX convolves [batch, channels, height, width]: both
-    layouts of a tensor exist only where something asks for them. A tensor gets a batch axis of 1 in front. A value's
-    name is its kind, a slash, and the graph's name of what it belongs to, so that no two are alike whatever the graph
+    layouts of a tensor exist only if both are read. A tensor gets a batch axis of 1 in front. A value's name is its
+    kind, a slash, and the name of the graph's tensor that it belongs to, so that names are unique whatever the graph
     calls its tensors.
 
-    ``offset``: what an activation q of the graph is stored as is q + offset: 0 in int8, 128 in uint8.
+    ``offset``: an activation q of the graph is stored as q + offset; the offset is 0 for int8 and 128 for uint8.
     """
 
     def __init__(self, graph: QuantGraph, offset: int = 0) -> None:
@@ -47,7 +47,7 @@ class Writer:
         return self.onnx.helper.make_tensor_value_info(name, kind, [1, *shape])
 
     def define(self, tensor: str, name: str, channels_first: bool = False) -> None:
-        """Say that the graph's ``tensor`` is the ONNX value ``name``."""
+        """Record that the ONNX value ``name`` holds the graph's ``tensor``."""
         (self._first if channels_first else self._last)[tensor] = name
 
     def channels_last(self, tensor: str) -> str:
@@ -65,7 +65,7 @@ class Writer:
         return self._first[tensor]
 
     def is_first(self, tensor: str) -> bool:
-        """Return whether ``tensor`` is there with the channels first, so that asking for that costs nothing."""
+        """Return whether ``tensor`` exists with the channels first, so that reading it so needs no transpose."""
         return tensor in self._first
 
     def value(self, tensor: str, channels_first: bool) -> str:

@@ -1,4 +1,4 @@
-"""Operators of the quantized graph that only move or compare values, in ONNX's words: the same in every form.
+"""Operators of the quantized graph that only move or compare values, as ONNX nodes: the same in every form.
 
 A new operator of this kind is one function with ``@LOWERINGS.of(NewOp)`` here; one that computes is a function in each
 form, ``integer`` and ``qdq``.

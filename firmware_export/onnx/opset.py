@@ -1,7 +1,7 @@
-"""What a .onnx asks of a runtime: the least opset and file format that its nodes need, and the runtime that has them.
+"""The lowest opset and file format that a .onnx needs, and the first runtime that has them.
 
-A runtime refuses a file that declares more than it knows, be it able to run every node. So nothing here is a constant:
-onnx's own checker says whether nodes, attributes and types are those of an opset.
+A runtime refuses a file that declares more than it knows, even if it could run every node. So nothing here is a
+constant: onnx's own checker decides whether an opset has a file's nodes, attributes and types.
 """
 
 from typing import Any
@@ -9,16 +9,16 @@ from typing import Any
 from kws.system.packages import need
 
 OLDEST = 13
-"""No file declares less, though nodes without weights would be known to older opsets, too: no runtime would be won, as
-the first one that runs our nodes knows opset 13."""
+"""No file declares less. Older opsets also have the nodes without weights, but that would add no runtime: the first one
+that runs our nodes knows opset 13."""
 
 RUNTIMES = {13: "1.14", 21: "1.19"}
-"""Opset -> the first ONNX Runtime that runs our nodes of it on a CPU: tried, as each knew some opsets before it had
-their kernels (Clip of int32: 1.14; INT4: 1.19)."""
+"""Opset -> the first ONNX Runtime that runs our nodes of it on a CPU. Found by trying: some versions accept an opset
+before they have all its kernels (Clip of int32: 1.14; INT4: 1.19)."""
 
 
 def declare_least(onnx: Any, model: Any) -> None:
-    """Let ``model`` declare the least opset, and the version of the file format (IR) that came with it.
+    """Let ``model`` declare the lowest opset, and the version of the file format (IR) that came with it.
 
     Raises:
         onnx.checker.ValidationError or onnx.shape_inference.InferenceError: no opset has such nodes.

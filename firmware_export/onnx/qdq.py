@@ -1,7 +1,7 @@
 """The operators that compute, in QDQ form: DequantizeLinear, the float operator, QuantizeLinear.
 
-Runtimes and accelerators know this form and fuse it into integer operators of their own, which round once where the
-graph rounds twice: ``rounding`` says what that may come to. The exact form is ``integer``.
+Runtimes and accelerators recognize this form and fuse it into integer operators of their own, which round once where
+the graph rounds twice: ``rounding`` bounds the difference. The exact form is ``integer``.
 """
 
 from typing import Any
@@ -71,7 +71,7 @@ def _real(writer: Writer, tensor: str, name: str, channels_first: bool) -> str:
 
 
 def _quantize(writer: Writer, real: str, tensor: str, activation: Activation, channels_first: bool) -> None:
-    """Make the graph's ``tensor`` out of real values, through the activation."""
+    """Make the graph's ``tensor`` from real values: apply the activation and quantize."""
     if activation == "relu":
         real = writer.node("Relu", [real], f"relu/{tensor}")
     name = name_of(tensor, channels_first)

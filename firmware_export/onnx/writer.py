@@ -2,11 +2,11 @@
 
 - ``integer``: the graph's numbers, bit for bit (``integer``). The one to use.
 - ``qdq``: DequantizeLinear, the float operator, QuantizeLinear, which accelerators look for and fuse into integer
-  operators of their own. ONNX defines it in float, and a runtime rounds once where the graph rounds twice: through
-  deep models several LSB are lost (``rounding``).
+  operators of their own. ONNX defines it in float, and a runtime rounds once where the graph rounds twice: in deep
+  models the logits differ by several LSB (``rounding``).
 
 Either takes the graph's quantized features; the integer form may have the frontend inside (``frontend``) and then
-takes int16 samples. A file asks no more of a runtime than its nodes do (``opset``).
+takes int16 samples. A file requires no more of a runtime than its nodes do (``opset``).
 """
 
 import json
@@ -45,7 +45,7 @@ def write(
     frontend: FrontendConfig | None = None,
     metadata: Mapping[str, str] | None = None,
 ) -> None:
-    """Write ``graph`` to ``path`` as in ``to_bytes``; an older file there is replaced at the end, or stays.
+    """Write ``graph`` to ``path`` as in ``to_bytes``; an existing file is replaced at the end, or not at all.
 
     Raises:
         KwsError: an operator cannot be expressed, a package is missing, or the file cannot be written.
@@ -65,21 +65,21 @@ def to_bytes(
 
     Inputs: ``features`` int8 [1, stride, bands] and a ``state/<read>`` [1, *shape] for each state, int8 in QDQ form and
     uint8 in the integer one; outputs: ``logits`` int8 [1, outputs] and a ``next/<read>`` for each state, to be fed
-    back. The metadata entry ``kws.states`` says what the states hold at first.
+    back. The metadata entry ``kws.states`` holds the states' initial values.
 
-    With ``frontend`` the features' place is taken by ``audio`` int16 [1, stride * hop] and ``audio_state`` int16
-    [1, window - hop], which holds the samples before them: zeros at the start of a stream, which so begins with
-    window - hop samples of silence.
+    With ``frontend`` the inputs ``audio`` int16 [1, stride * hop] and ``audio_state`` int16 [1, window - hop] replace
+    the features. ``audio_state`` holds the samples before ``audio``: zeros at the start of a stream, which therefore
+    begins with window - hop samples of silence.
 
     Raises:
         KwsError: the graph is not sound, an operator cannot be expressed (it is named), or a package is missing.
         ValueError: a frontend was asked for in QDQ form.
     """
     if frontend and form == "qdq":
-        raise ValueError("the frontend is written in the integer form alone")
+        raise ValueError("the frontend can be written only in the integer form")
     if frontend and frontend.kind != "lfbe":
         raise KwsError(
-            f'the frontend "{frontend.kind}" cannot be written as ONNX; feed the features to the .onnx without one'
+            f'the frontend "{frontend.kind}" cannot be written as ONNX; export without it and feed the .onnx features'
         )
     check(graph)
     writer = Writer(graph, 0 if form == "qdq" else onnx_integer.OFFSET)
@@ -112,9 +112,9 @@ def _sources(writer: Writer, frontend: FrontendConfig | None) -> tuple[list[Any]
     if frontend is None:
         writer.define(graph.input, INPUT_NAME)
         if writer.offset:
-            whole = Integers(writer, INPUT_NAME)
-            moved = whole.op("Add", whole.cast(INPUT_NAME, np.int32), np.array(writer.offset, np.int32))
-            writer.define(graph.input, whole.cast(moved, writer.dtype))
+            ints = Integers(writer, INPUT_NAME)
+            moved = ints.op("Add", ints.cast(INPUT_NAME, np.int32), np.array(writer.offset, np.int32))
+            writer.define(graph.input, ints.cast(moved, writer.dtype))
         return [writer.value_info(INPUT_NAME, shape, np.int8)], ()
     target = f"channels_last/{graph.input}"
     onnx_frontend.write(writer, frontend, graph.tensor(graph.input).quant, graph.stride, target)
@@ -128,9 +128,9 @@ def _logits(writer: Writer) -> None:
     graph = writer.graph
     stored = writer.channels_last(graph.output)
     if writer.offset:
-        whole = Integers(writer, OUTPUT_NAME)
-        moved = whole.op("Sub", whole.cast(stored, np.int32), np.array(writer.offset, np.int32))
-        stored = whole.cast(moved, np.int8)
+        ints = Integers(writer, OUTPUT_NAME)
+        moved = ints.op("Sub", ints.cast(stored, np.int32), np.array(writer.offset, np.int32))
+        stored = ints.cast(moved, np.int8)
     writer.reshape(stored, OUTPUT_NAME, (graph.outputs,))
 
 

@@ -1,4 +1,4 @@
-"""Cross-compile the runtime with the clang that ``ziglang`` brings along; objects are kept by what they are made of."""
+"""Cross-compile the runtime with the clang that ``ziglang`` contains; objects are cached by what they are made of."""
 
 import hashlib
 import os
@@ -30,7 +30,7 @@ def cache_directory() -> Path:
             continue
         if os.access(candidate, os.W_OK):
             return candidate
-    raise KwsError(f"{base}: no directory to keep compiled code in can be made; set XDG_CACHE_HOME to one")
+    raise KwsError(f"{base}: cannot create a directory for compiled code; set XDG_CACHE_HOME to a writable one")
 
 
 def image(
@@ -43,10 +43,10 @@ def image(
     """Return a linked image: the runtime in ``include`` (the package's, or a bundle's) alone or with ``model``.
 
     ``model`` is its model.c; its header lies beside it. With it only what firmware can call is kept, the interface of
-    kws.h, unless the image is to be ``whole``. ``extra`` sources may include both.
+    kws.h, unless ``whole`` asks for everything. ``extra`` sources may include both headers.
 
     Raises:
-        KwsError: the compiler is not installed, or refuses the sources.
+        KwsError: the compiler is not installed, or cannot compile the sources.
     """
     runtime = [include / path.name for path in sorted(RUNTIME.glob("*.[ch]"))]
     headers = [path for path in runtime if path.suffix == ".h"]
@@ -64,7 +64,7 @@ def image(
 
 
 def native_library(source: Path) -> Path:
-    """Return ``source`` as a shared library for the machine that emulates."""
+    """Return ``source`` as a shared library for this machine, which runs the emulator."""
     flags = ("-O2", "-shared", "-nostdlib", "-fno-sanitize=all", "-g0", "-fPIC")
     return _kept(f"{_key([source], flags)}.so", [*flags, str(source)])
 
@@ -76,7 +76,7 @@ def _object(source: Path, headers: Sequence[Path], target: Target) -> Path:
 
 
 def _key(paths: Iterable[Path], flags: Iterable[str]) -> str:
-    """Return a name that is another one as soon as a file, a flag or the compiler is."""
+    """Return a name that changes with any of the files, the flags and the compiler."""
     digest = hashlib.sha256(f"{metadata.version('ziglang') if _zig() else ''} {' '.join(flags)}".encode())
     for path in paths:
         content = path.read_bytes()
@@ -101,7 +101,7 @@ def _run(arguments: list[str]) -> None:
     done = subprocess.run(command, capture_output=True, text=True, errors="replace", env=environment)
     if done.returncode != 0:
         lines = [line for line in done.stderr.splitlines() if "error" in line] or done.stderr.splitlines() or ["-"]
-        raise KwsError(f"the runtime does not cross-compile ({lines[0]}); if its sources are unchanged, report it")
+        raise KwsError(f"the runtime cannot be cross-compiled ({lines[0]}); if its sources are unchanged, report it")
 
 
 def _zig() -> bool:

@@ -27,7 +27,7 @@ def candidates(bundle_dir: Path, graph: QuantGraph) -> list[Candidate]:
 
 
 def bundle_engine(bundle_dir: Path, target: Target) -> SimulatedNetwork:
-    """Return the network of a bundle, its own sources compiled for ``target``.
+    """Return a bundle's network, compiled for ``target`` from the bundle's own sources.
 
     Raises:
         KwsError: a package is missing, or the sources do not compile.

@@ -11,7 +11,7 @@ from firmware_export.simulate.build import FILES, native_library
 from firmware_export.simulate.elf import Image
 
 PARTS = ("", "interface", "frontend", "quantization", "network", "decision")
-"""What code is for, by the sections of link.ld; "" is what was called from outside, before any of them."""
+"""The parts of the code, by the sections of link.ld; "" is the code that runs before any of them."""
 
 _NO_STACK = 2**32
 
@@ -77,7 +77,7 @@ class Counter:
             ctypes.c_uint64(0),
         )
         if status != 0:
-            raise RuntimeError(f"unicorn does not take the hook (status {status})")
+            raise RuntimeError(f"unicorn refused the hook (status {status})")
 
     def clear(self) -> None:
         """Count from 0 again."""
@@ -96,16 +96,16 @@ class Counter:
         return int(self._fields.deepest)
 
     def parts(self) -> dict[str, int]:
-        """Return the instructions of each part, what it calls of the compiler's helpers included."""
+        """Return the instructions of each part, with the compiler's helpers that it calls."""
         return {part: int(count) for part, count in zip(PARTS, self._totals, strict=True) if count}
 
     def functions(self) -> dict[str, int]:
         """Return the instructions of each function by itself, most first."""
-        found: dict[str, int] = {}
+        totals: dict[str, int] = {}
         for slot in self._executed.nonzero()[0]:
             name = self._image.function_at(self._begin + 2 * int(slot))
-            found[name] = found.get(name, 0) + int(self._executed[slot])
-        return dict(sorted(found.items(), key=lambda item: -item[1]))
+            totals[name] = totals.get(name, 0) + int(self._executed[slot])
+        return dict(sorted(totals.items(), key=lambda item: -item[1]))
 
 
 @cache

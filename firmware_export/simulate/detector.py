@@ -17,7 +17,7 @@ from kws.detector.model_file import KwsModel
 from kws.errors import KwsError
 
 MOST_SAMPLES = 16000
-"""What ``DeviceDetector.feed`` takes at most."""
+"""The most that ``DeviceDetector.feed`` takes at once."""
 
 _DETECTION = "kws_detection_t"
 
@@ -62,11 +62,11 @@ class DeviceDetector:
         self._model = caller.address("kws_model")
         self.memory_bytes = caller.call("kws_memory_bytes", self._model)
         memory = caller.allocate(self.memory_bytes)
-        caller.write(memory, b"\x5a" * self.memory_bytes)  # what lay there before must not matter
+        caller.write(memory, b"\x5a" * self.memory_bytes)  # what the memory held before must not matter
         handle = caller.allocate(8)
         code = _int32(caller.call("kws_init", handle, self._model, memory, self.memory_bytes))
         if code != 0:
-            raise KwsError(f"the runtime refuses the model (kws_init gave {code}); train or export it again")
+            raise KwsError(f"the runtime refuses the model (kws_init returned {code}); train or export it again")
         self._kws = int.from_bytes(caller.read(handle, caller.pointer_bytes), "little")
         self._samples = caller.allocate(MOST_SAMPLES * 2)
         self._structs = runtime_structs(caller.pointer_bytes)
@@ -82,11 +82,11 @@ class DeviceDetector:
         """Take int16 [n], at most ``MOST_SAMPLES``; return the detections: the fields of ``kws_detection_t``."""
         self.caller.write(self._samples, samples.tobytes())
         arguments = (self._kws, self._samples, len(samples), self._detections, self._room)
-        made = _int32(self.caller.call("kws_feed", *arguments))
-        if not 0 <= made <= self._room:
-            raise KwsError(f"kws_feed gave {made}; if the runtime is unchanged, report it with the model")
-        content = self.caller.read(self._detections, made * self._size)
-        parts = (content[index * self._size : (index + 1) * self._size] for index in range(made))
+        count = _int32(self.caller.call("kws_feed", *arguments))
+        if not 0 <= count <= self._room:
+            raise KwsError(f"kws_feed returned {count}; if the runtime is unchanged, report it with the model")
+        content = self.caller.read(self._detections, count * self._size)
+        parts = (content[index * self._size : (index + 1) * self._size] for index in range(count))
         return [self._structs.unpack(_DETECTION, part) for part in parts]
 
     def scratch_bytes(self) -> int:

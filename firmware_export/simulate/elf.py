@@ -70,7 +70,7 @@ def read(path: Path) -> Image:
         names = [section.name for section in elf.iter_sections()]
         table = elf.get_section_by_name(".symtab")
         thumb = elf["e_machine"] == "EM_ARM"
-        symbols = [found for entry in table.iter_symbols() if (found := _symbol(entry, names, thumb)) is not None]
+        symbols = [symbol for entry in table.iter_symbols() if (symbol := _symbol(entry, names, thumb)) is not None]
     return Image(segments, sections, tuple(sorted(symbols, key=lambda symbol: (symbol.address, -symbol.bytes))))
 
 
@@ -79,5 +79,5 @@ def _symbol(entry: Any, sections: list[str], thumb: bool) -> Symbol | None:
     if kind not in ("STT_FUNC", "STT_OBJECT") or not isinstance(index, int):
         return None
     function = kind == "STT_FUNC"
-    address = entry["st_value"] & ~1 if function and thumb else entry["st_value"]  # the lowest bit says Thumb
+    address = entry["st_value"] & ~1 if function and thumb else entry["st_value"]  # the lowest bit stands for Thumb
     return Symbol(entry.name, address, entry["st_size"], sections[index], function)

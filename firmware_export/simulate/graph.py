@@ -24,7 +24,7 @@ _CHUNK_BYTES = 1 << 20
 
 @dataclass(frozen=True)
 class OpCount:
-    """What one instruction of the plan took in one step: operator's type, the tensor it gives ("" for a copy)."""
+    """What one instruction of the plan took in one step: the operator's type, its output tensor ("" for a copy)."""
 
     kind: str
     output: str
@@ -53,7 +53,9 @@ class SimulatedNetwork:
         self.machine, self.name, self._graph = machine, f"C on {machine.target.name}", graph
         code = machine.call("kws_graph_check", graph)
         if code != 0:
-            raise KwsError(f"{self.name}: the runtime refused the graph (kws_graph_check gave {code}): a bug")
+            raise KwsError(
+                f"{self.name}: the runtime refuses the graph (kws_graph_check: {code}); report it with the model"
+            )
         structs = runtime_structs()
         self._fields = structs.unpack("kws_graph_t", machine.read(graph, structs.size("kws_graph_t")))
         self.stride, self.bands = self._fields["stride"], self._fields["bands"]
@@ -63,7 +65,7 @@ class SimulatedNetwork:
         self.reset()
 
     def reset(self) -> None:
-        """Return to the initial state; what else lies in the arena is overwritten, as it must not matter."""
+        """Return to the initial state; the rest of the arena is overwritten, as it must not matter."""
         self.machine.write(self._arena, b"\x5a" * self._fields["arena_bytes"])
         self.machine.call("kws_graph_reset", self._graph, self._arena)
 
@@ -72,7 +74,7 @@ class SimulatedNetwork:
 
         Raises:
             ValueError: the features have another type or shape, or do not fill the last step.
-            SimulationError: the processor refused something.
+            SimulationError: the emulated processor stopped.
         """
         steps = as_steps(features, self.stride, self.bands)
         chunk = max(1, _CHUNK_BYTES // max(self.stride * self.bands, self.outputs))
@@ -104,16 +106,16 @@ class SimulatedEngine(SimulatedNetwork):
 
     def count(self, features: NDArray[np.int8]) -> tuple[NDArray[np.int8], Counted]:
         """Like ``run``, with what it took; ``kws_graph_run``'s own copying of features and logits is in it."""
-        with self.machine.counting() as found:
+        with self.machine.counting() as counted:
             logits = self.run(features)
-        return logits, found[0]
+        return logits, counted[0]
 
     def count_step(self, features: NDArray[np.int8]) -> tuple[NDArray[np.int8], Counted]:
         """Take one step, int8 [stride, bands] -> int8 [1, outputs], and return what ``kws_graph_step`` took."""
         self._put(features)
-        with self.machine.counting() as found:
+        with self.machine.counting() as counted:
             self.machine.call("kws_graph_step", self._graph, self._arena)
-        return self._take(), found[0]
+        return self._take(), counted[0]
 
     def count_ops(self, features: NDArray[np.int8]) -> tuple[NDArray[np.int8], list[OpCount]]:
         """Take one step, int8 [stride, bands] -> int8 [1, outputs]; return the instructions of each operator.
@@ -123,10 +125,10 @@ class SimulatedEngine(SimulatedNetwork):
         self._put(features)
         counts = []
         for instruction, graph in zip(self._plan.instructions, self._constants.single, strict=True):
-            with self.machine.counting() as found:
+            with self.machine.counting() as counted:
                 self.machine.call("kws_graph_step", graph, self._arena)
             output = "" if isinstance(instruction, Copy) else instruction.output
-            counts.append(OpCount(type(instruction).__name__, output, found[0].instructions))
+            counts.append(OpCount(type(instruction).__name__, output, counted[0].instructions))
         return self._take(), counts
 
     def _put(self, features: NDArray[np.int8]) -> None:

@@ -21,7 +21,7 @@ class Host:
     """The runtime and a model as a library of this machine, behind the protocol of ``detector.Caller``.
 
     Raises:
-        KwsError: there is no C compiler, or it refuses the sources.
+        KwsError: there is no C compiler, or it cannot compile the sources.
     """
 
     def __init__(self, model: KwsModel) -> None:
@@ -68,4 +68,4 @@ def _compile(model: Path, library: Path) -> None:
     done = subprocess.run(command, capture_output=True, text=True, errors="replace")
     if done.returncode != 0:
         lines = [line for line in done.stderr.splitlines() if "error" in line] or done.stderr.splitlines() or ["-"]
-        raise KwsError(f"{command[0]} does not compile the model ({lines[0]}); try another compiler by CC")
+        raise KwsError(f"{command[0]} cannot compile the model ({lines[0]}); set CC to another compiler")

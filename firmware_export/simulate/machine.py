@@ -33,7 +33,7 @@ _PAINT = b"\xa5"
 
 
 class SimulationError(KwsError):
-    """The emulated processor could not go on: the code is wrong, or uses what the emulator does not have."""
+    """The emulated processor stopped: the code is wrong, or uses something that the emulator lacks."""
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ class Machine:
         """Call a function of the image with up to eight 32-bit arguments; return what it returns, unsigned.
 
         Raises:
-            SimulationError: it did something that the processor refuses.
+            SimulationError: the function did something that the processor refuses.
         """
         passed = len(self._registers.arguments)
         if arguments[passed:]:
@@ -116,10 +116,12 @@ class Machine:
         return int(self._emulator.reg_read(self._registers.arguments[0]))
 
     def allocate(self, length: int) -> int:
-        """Return the address of so many bytes of RAM, aligned to 8, that nobody else has."""
+        """Return the address of ``length`` unused bytes of RAM, aligned to 8."""
         address = -(-self._free_ram // 8) * 8
         if address + length > RAM + RAM_BYTES:
-            raise KwsError(f"{self.target.name}: {length} bytes more do not fit into {RAM_BYTES} of RAM")
+            raise KwsError(
+                f"{self.target.name}: {length} more bytes do not fit into {RAM_BYTES} of RAM; use a smaller model"
+            )
         self._free_ram = address + length
         return address
 
@@ -129,16 +131,16 @@ class Machine:
 
     @contextmanager
     def counting(self) -> Iterator[list[Counted]]:
-        """Count what is called within; the list has its ``Counted`` when the block has ended."""
-        found: list[Counted] = []
+        """Count the calls within the block; after it, the list holds their ``Counted``."""
+        results: list[Counted] = []
         self.write(STACK, _PAINT * STACK_BYTES)
         self._counter.clear()
-        yield found
+        yield results
         painted = self.read(STACK, STACK_BYTES)
         written = STACK + len(painted) - len(painted.lstrip(_PAINT))
         stack_bytes = max(0, _STACK_TOP - min(written, self._counter.deepest))
         counter = self._counter
-        found.append(Counted(counter.instructions, counter.parts(), counter.functions(), stack_bytes))
+        results.append(Counted(counter.instructions, counter.parts(), counter.functions(), stack_bytes))
 
     def _make(self) -> tuple[Any, "_Registers"]:
         if self.target.machine == "arm":

@@ -1,4 +1,4 @@
-"""Constants of a model as data in an emulated memory: structs, the arrays that they point to, one after the other."""
+"""A model's constants as data in an emulated memory: structs and the arrays that they point to, one after the other."""
 
 from collections.abc import Mapping
 

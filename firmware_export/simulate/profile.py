@@ -1,4 +1,4 @@
-"""What a model costs on a processor, measured: `kws profile`. Every number that ran was compared with the graph's."""
+"""`kws profile`: measure what a model costs on a processor, and compare every number with the graph's."""
 
 import re
 from dataclasses import replace
@@ -33,7 +33,7 @@ _COUNTED_STEPS = 10
 
 
 class MismatchError(KwsError):
-    """The target gave other numbers than the graph: nothing that was measured is to be trusted."""
+    """The target's numbers differ from the graph's, so do not trust anything that was measured."""
 
 
 def profile(
@@ -50,9 +50,9 @@ def profile(
         model: any model whose frontend the C99 runtime has.
         target: a name of ``targets.TARGETS``, or "host".
         seconds: of audio; 0.5 or more.
-        clock_mhz: whose share is told; by default that of the target's usual board.
+        clock_mhz: the clock whose share is computed; by default that of the target's usual board.
         cycles_per_instruction: assumed for that share.
-        with_qemu: let QEMU run and count the same; only for the target that it has, and where it is installed.
+        with_qemu: also count in QEMU, which must be installed; only for the target ``qemu.TARGET``.
 
     Raises:
         KwsError: the target is not known, a package is missing, or the model cannot be written as C99.
@@ -64,13 +64,13 @@ def profile(
             "run the model in ESPHome (kws export --to esphome)"
         )
     if with_qemu and target != qemu.TARGET:
-        raise KwsError(f"--qemu: QEMU is asked for {qemu.TARGET} alone; give --target {qemu.TARGET}")
+        raise KwsError(f"--qemu: QEMU runs only {qemu.TARGET}; give --target {qemu.TARGET}")
     expected = golden.compute(model, probe_audio(seconds))
     if target == HOST:
         return _host(model, expected, seconds)
-    found = find(target)
-    clock = Clock(clock_mhz or found.clock_mhz, "" if clock_mhz else found.board, cycles_per_instruction)
-    measured = _target(model, found, expected, seconds, clock)
+    processor = find(target)
+    clock = Clock(clock_mhz or processor.clock_mhz, "" if clock_mhz else processor.board, cycles_per_instruction)
+    measured = _target(model, processor, expected, seconds, clock)
     return replace(measured, qemu=_qemu(model, expected, measured)) if with_qemu else measured
 
 
@@ -95,49 +95,50 @@ def _qemu(model: KwsModel, expected: Golden, measured: Profile) -> int:
     """Return QEMU's count for the same audio.
 
     Raises:
-        MismatchError: it is another one, by more than its feeding loop and the ticks of its timer.
+        MismatchError: the counts differ by more than QEMU's feeding loop and a tick of its timer.
     """
     counted, hops = qemu.count(model, expected), -(-len(expected.samples) // model.frontend.hop_samples)
     if not 0 <= counted - measured.instructions <= _QEMU_LOOP * hops + qemu.INSTRUCTIONS_PER_TICK:
         raise MismatchError(
-            f"QEMU counts {counted:,} instructions, unicorn {measured.instructions:,}; one of them is wrong: report it"
+            f"QEMU counts {counted:,} instructions, unicorn {measured.instructions:,}; one of them is wrong; report it "
+            "with the model"
         )
     return counted
 
 
 def _compare(model: KwsModel, device: DeviceDetector, expected: Golden, machine: Machine | None) -> "_Taken":
-    """Feed the audio a hop at a time; return what that took (nothing where no ``machine`` counts)."""
+    """Feed the audio a hop at a time; return the instructions that it took (none without a ``machine`` that counts)."""
     device.set_thresholds(expected.thresholds)
-    hop, fired, taken = model.frontend.hop_samples, [], _Taken(model, machine)
+    hop, detections, taken = model.frontend.hop_samples, [], _Taken(model, machine)
     for begin in range(0, len(expected.samples), hop):
         steps = device.steps
         taken.start()
-        made = device.feed(expected.samples[begin : begin + hop])
+        new = device.feed(expected.samples[begin : begin + hop])
         taken.stop(device.steps - steps)
-        fired += [(found["step"], found["phrase"], found["sample"], found["score"]) for found in made]
+        detections += [tuple(detection[name] for name in ("step", "phrase", "sample", "score")) for detection in new]
         if device.steps > steps:
             _compare_step(device, expected)
-    wanted = [
+    expected_detections = [
         (step, phrase, sample, int(expected.scores[step, phrase]))
-        for (step, phrase), sample in zip(expected.fired, expected.sample_counts, strict=True)
+        for (step, phrase), sample in zip(expected.detections, expected.sample_counts, strict=True)
     ]
-    if device.steps != len(expected.logits) or fired != wanted:
+    if device.steps != len(expected.logits) or detections != expected_detections:
         raise MismatchError(
-            f"{device.steps} steps with detections {fired}, the graph gives {len(expected.logits)} with {wanted}; "
-            "report it with the model"
+            f"{device.steps} steps with detections {detections}, but the graph gives {len(expected.logits)} with "
+            f"{expected_detections}; report it with the model"
         )
     return taken
 
 
 def _compare_step(device: DeviceDetector, expected: Golden) -> None:
     step = device.steps - 1
-    for kind, got, wanted in (
+    for kind, actual, golden_values in (
         ("logits", device.logits().tolist(), expected.logits[step].tolist()),
         ("scores", device.scores(), expected.scores[step].tolist()),
     ):
-        if got != wanted:
+        if actual != golden_values:
             raise MismatchError(
-                f"the {kind} of step {step} are {got}, the graph gives {wanted}; report it with the model"
+                f"the {kind} of step {step} are {actual}, but the graph gives {golden_values}; report it with the model"
             )
 
 
@@ -162,16 +163,16 @@ class _Taken:
         return sum(sum(parts.values()) for parts, _ in self._calls)
 
     def work(self) -> tuple[Work, ...]:
-        """Return each part's mean and most: the frontend's in a frame, all others' in the calls of a step."""
-        found = []
+        """Return each part's mean and maximum: the frontend's per frame, the others' over the calls of a step."""
+        work = []
         for part in PARTS[1:]:
             each = [call.get(part, 0) for call, _ in self._calls]
             # Before the first window is full there is no frame; a step's calls end with the one that runs the network.
             ends = [index for index, (_, steps) in enumerate(self._calls) if steps]
             sums = [sum(each[end - self._stride + 1 : end + 1]) for end in ends]
             values = [value for end in ends for value in each[end - self._stride + 1 : end + 1]]
-            found.append(Work.of(part, "frame", values) if part == "frontend" else Work.of(part, "step", sums))
-        return tuple(found)
+            work.append(Work.of(part, "frame", values) if part == "frontend" else Work.of(part, "step", sums))
+        return tuple(work)
 
 
 def _ops(model: KwsModel, target: Target, expected: Golden) -> list[OpWork]:
@@ -184,8 +185,8 @@ def _ops(model: KwsModel, target: Target, expected: Golden) -> list[OpWork]:
     emulated.run(features[: len(features) - steps * graph.stride])
     taken, logits = [], []
     for begin in range(len(features) - steps * graph.stride, len(features), graph.stride):
-        got, ops = emulated.count_ops(features[begin : begin + graph.stride])
-        logits.append(got)
+        row, ops = emulated.count_ops(features[begin : begin + graph.stride])
+        logits.append(row)
         taken.append([op.instructions for op in ops])
     _check_ops(np.concatenate(logits), expected.logits[-steps:])
     macs = {op.output: counts(graph, op)[1] for op in graph.ops}
@@ -198,11 +199,11 @@ def _ops(model: KwsModel, target: Target, expected: Golden) -> list[OpWork]:
 
 def _check_ops(logits: NDArray[np.int8], expected: NDArray[np.int8]) -> None:
     if not np.array_equal(logits, expected):
-        raise MismatchError("the operators one by one give other logits than the graph; report it with the model")
+        raise MismatchError("run one by one, the operators give other logits than the graph; report it with the model")
 
 
 _WEIGHTS = re.compile(r"op\d+_\w+")
-"""The arrays of an operator in model.c (``c_graph``): weights, biases, multipliers, shifts."""
+"""The arrays of an operator in model.c (``firmware_export.c.graph``): weights, biases, multipliers, shifts."""
 
 
 def _memory(model: KwsModel, device: DeviceDetector, image: Image | None, counted: Counted | None) -> Memory:

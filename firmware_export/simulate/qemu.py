@@ -29,11 +29,11 @@ _SEMIHOSTING = ("-semihosting-config", "enable=on,target=native")
 def count(model: KwsModel, expected: Golden) -> int:
     """Run the expected audio in QEMU, compare every logit and score; return its instructions, to a tick of 40.
 
-    The loop that feeds is in them: some 20 instructions a hop.
+    They include those of the feeding loop, some 20 per hop.
 
     Raises:
         KwsError: qemu-system-arm is not installed.
-        SimulationError: it gives other numbers than the graph, or none.
+        SimulationError: its numbers differ from the graph's, or it gives none.
     """
     program = shutil.which("qemu-system-arm")
     if program is None:
@@ -46,10 +46,10 @@ def count(model: KwsModel, expected: Golden) -> int:
                 command, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", timeout=_SECONDS
             )
         except subprocess.TimeoutExpired as error:
-            raise SimulationError(f"QEMU did not end in {_SECONDS:g} s; give fewer --seconds") from error
+            raise SimulationError(f"QEMU did not finish within {_SECONDS:g} s; give fewer --seconds") from error
     if done.returncode != 0:
         raise SimulationError(f"QEMU ended with status {done.returncode} ({(done.stderr or '-').splitlines()[0]})")
-    lines = (done.stdout + done.stderr).split()  # semihosting writes to either, by QEMU's version
+    lines = (done.stdout + done.stderr).split()  # semihosting writes to one or the other, depending on QEMU's version
     printed = {letter: [int(line[1:], 16) for line in lines if line[0] == letter] for letter in "lst"}
     logits = np.array(printed["l"], np.uint32).astype(np.int8)
     if not np.array_equal(logits, expected.logits.reshape(-1)) or printed["s"] != expected.scores.reshape(-1).tolist():

@@ -1,4 +1,4 @@
-"""What `kws profile` found, as data and as text."""
+"""The results of `kws profile`, as data and as text."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -11,9 +11,9 @@ from kws.detector.model_file import KwsModel, digest
 
 @dataclass(frozen=True)
 class Memory:
-    """Bytes. Flash: ``code``; ``tables`` (and structs, names); ``weights`` (biases, multipliers and shifts too). RAM:
-    ``state`` outlives a call of ``kws_feed``, ``scratch`` does not, both in the caller's memory; ``stack`` the deepest.
-    None where it was not measured.
+    """Bytes. Flash: ``code``; ``tables`` (with structs, names); ``weights`` (with biases, multipliers and shifts). RAM:
+    ``state`` is kept between calls of ``kws_feed``, ``scratch`` is not, both in the caller's memory; ``stack`` is the
+    deepest. None: not measured.
     """
 
     code: int | None
@@ -38,7 +38,7 @@ class Memory:
 
 @dataclass(frozen=True)
 class Work:
-    """Instructions of a part of the detector in a frame or a step: the mean (rounded to 0.1), and the most."""
+    """Instructions of a part of the detector per frame or step: the mean (rounded to 0.1) and the maximum."""
 
     part: str
     per: str
@@ -47,15 +47,13 @@ class Work:
 
     @classmethod
     def of(cls, part: str, per: str, values: Sequence[int]) -> "Work":
-        """Return what these counts say."""
+        """Return the mean and maximum of these counts."""
         return cls(part, per, round(sum(values) / len(values), 1), max(values))
 
 
 @dataclass(frozen=True)
 class OpWork:
-    """An instruction of the plan: its operator, the tensor it gives, and per step multiply-accumulates and mean
-    instructions.
-    """
+    """An instruction of the plan: operator and output tensor; per step, multiply-accumulates and mean instructions."""
 
     kind: str
     output: str
@@ -65,7 +63,7 @@ class OpWork:
 
 @dataclass(frozen=True)
 class Clock:
-    """A processor's clock, on which ``board``, and the cycles that an instruction is assumed to take."""
+    """A processor's clock, the board that has it, and the assumed cycles per instruction."""
 
     mhz: float
     board: str
@@ -101,7 +99,7 @@ class Profile:
     @classmethod
     def of_host(cls, model: KwsModel, expected: Golden, seconds: float, memory: Memory) -> "Profile":
         """Return the profile of a build for this machine."""
-        note = "instructions and stack are not counted on this machine: give an emulated target"
+        note = "on this machine instructions and stack are not counted; give an emulated --target"
         return cls("host", *_checked(model, expected, seconds), memory, note=note)
 
     @classmethod
@@ -129,7 +127,7 @@ class Profile:
 
     @property
     def instructions_per_mac(self) -> float | None:
-        """The whole network's, divided by its multiply-accumulates; None where one of them is not known."""
+        """The network's instructions divided by its multiply-accumulates; None if either is unknown."""
         network = next((work.mean for work in self.work if work.part == "network"), None)
         return round(network / self.macs_per_step, 3) if network and self.macs_per_step else None
 
@@ -148,7 +146,7 @@ class Profile:
 
     @property
     def share_of_clock(self) -> float | None:
-        """Of the clock's cycles, under the assumption of ``clock``."""
+        """The share of the clock's cycles, with the assumption of ``clock``."""
         second = self.instructions_per_second
         if second is None or self.clock is None:
             return None
@@ -172,7 +170,7 @@ class Profile:
         lines = [
             f"{self.title!r} on {self.target}" + (f", {self.flags}" if self.flags else ""),
             f"equal to the graph over {self.seconds:g} s of audio: {self.steps:,} steps, {self.values:,} logits and "
-            f"scores, detections {self.detections}",
+            f"scores, {self.detections} detection{'' if self.detections == 1 else 's'}",
             "",
             _bytes("flash", ("code", "tables", "weights"), self.memory, self.memory.flash),
             _bytes("RAM", ("state", "scratch", "stack"), self.memory, self.memory.ram),
@@ -180,19 +178,17 @@ class Profile:
         if self.work:
             lines += ["", *self._work_lines(), "", *self._op_lines(), "", *self._clock_lines()]
         if self.qemu is not None:
-            lines += [
-                f"QEMU counts {self.qemu:,} instructions for this audio and its loop, unicorn {self.instructions:,}"
-            ]
+            lines += [f"QEMU counts {self.qemu:,} instructions with its feeding loop, unicorn {self.instructions:,}"]
         return "\n".join([*lines, *([f"note: {self.note}"] if self.note else [])])
 
     def _work_lines(self) -> list[str]:
-        rows = [("instructions", "mean", "most"), *((f"{w.part} per {w.per}", *_counts(w)) for w in self.work)]
+        rows = [("instructions", "mean", "maximum"), *((f"{w.part} per {w.per}", *_counts(w)) for w in self.work)]
         step = f"{self.instructions_per_step:,.1f}"
-        rows.append((f"together per step of {self.step_ms} ms", step, ""))
+        rows.append((f"total per step of {self.step_ms} ms", step, ""))
         return _aligned(rows)
 
     def _op_lines(self) -> list[str]:
-        rows = [("operator", "gives", "MACs", "instructions", "per MAC")]
+        rows = [("operator", "output", "MACs", "instructions", "per MAC")]
         for op in self.ops:
             each = f"{op.instructions / op.macs:.2f}" if op.macs else ""
             rows.append((op.kind, op.output, f"{op.macs:,}" if op.macs else "", f"{op.instructions:,.1f}", each))
@@ -207,17 +203,17 @@ class Profile:
             return []
         board = f" ({self.clock.board})" if self.clock.board else ""
         return [
-            f"{self.instructions_per_second:,} instructions in a second of audio: {100 * self.share_of_clock:.1f} % of"
-            f" {self.clock.mhz:g} MHz{board}",
-            f"if an instruction takes {self.clock.cycles_per_instruction:g} cycles, which is assumed, not measured",
+            f"{self.instructions_per_second:,} instructions per second of audio: {100 * self.share_of_clock:.1f} % of"
+            f" {self.clock.mhz:g} MHz{board},",
+            f"assuming {self.clock.cycles_per_instruction:g} cycles per instruction (not measured)",
         ]
 
 
 def _checked(model: KwsModel, expected: Golden, seconds: float) -> tuple[str, str, float, int, int, int, int, int]:
     values = expected.logits.size + expected.scores.size
-    fired, steps = len(expected.fired), len(expected.logits)
+    detections, steps = len(expected.detections), len(expected.logits)
     title = model.detector.title
-    return title, digest(model), seconds, steps, values, fired, model.step_ms, model.graph.stride
+    return title, digest(model), seconds, steps, values, detections, model.step_ms, model.graph.stride
 
 
 def _bytes(name: str, parts: tuple[str, ...], memory: Memory, total: int | None) -> str:

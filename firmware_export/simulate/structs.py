@@ -26,8 +26,8 @@ class Structs:
         self.constants: dict[str, int] = {}
         for text in headers:
             text = re.sub(r"/\*.*?\*/|//[^\n]*", "", text, flags=re.DOTALL)
-            found = re.findall(r"^\s*#\s*define\s+(\w+)\s+\(?(-?\d+)\)?\s*$", text, flags=re.MULTILINE)
-            self.constants |= {name: int(value) for name, value in found}
+            defines = re.findall(r"^\s*#\s*define\s+(\w+)\s+\(?(-?\d+)\)?\s*$", text, flags=re.MULTILINE)
+            self.constants |= {name: int(value) for name, value in defines}
             for body, name in re.findall(r"typedef struct \w*\s*(\{[^{}]*\})\s*(\w+)\s*;", text):
                 fields = _with_integers(body, f"uint{8 * pointer_bytes}_t")
                 self._ffi.cdef(f"typedef struct {fields} {name};")
@@ -57,13 +57,13 @@ class Structs:
 
 @cache
 def runtime_structs(pointer_bytes: int = 4) -> Structs:
-    """Return those of the package's runtime."""
+    """Return the structs of the package's runtime."""
     texts = (path.read_text(encoding="utf-8") for path in (RUNTIME / name for name in _HEADERS))
     return Structs(tuple(texts), pointer_bytes)
 
 
 _HEADERS = ("kws_lfbe.h", "kws_ops.h", "kws_detector.h", "kws.h")
-"""In an order in which each finds what it uses."""
+"""Each header comes after those that it uses."""
 
 
 def _with_integers(body: str, integer: str) -> str:

@@ -21,7 +21,7 @@ FLAGS = (
 """What every target is compiled with; no floating point is used, so none is chosen."""
 
 CYCLES_PER_INSTRUCTION = 1.5
-"""Assumed where a share of a clock is told: the emulator counts instructions, not cycles. In-order cores with one load
+"""Assumed for the share of a clock: the emulator counts instructions, not cycles. In-order cores with one load
 port, taken branches of two or three cycles and flash with a prefetch buffer lie between 1.1 and 2."""
 
 
@@ -30,7 +30,7 @@ class Target:
     """A processor.
 
     ``triple`` and ``cpu`` are the compiler's; ``model`` is the emulator's constant of its processor; ``clock_mhz`` is
-    that of the board in ``board``, a usual one. ``note`` says what is not as on the real one.
+    that of the board in ``board``, a usual one. ``note`` says how the emulated one differs from the real one.
     """
 
     name: str
@@ -64,7 +64,7 @@ TARGETS = {
             "UC_CPU_ARM_CORTEX_M33",
             160,
             "Ensemble E3",
-            "compiled without Armv8.1-M's vectors and loops, which the emulator does not have: an upper bound",
+            "compiled without Armv8.1-M's vectors and loops, which the emulator lacks: counts are an upper bound",
         ),
         Target("rv32imc", "riscv", "riscv32-freestanding", "generic_rv32+m+c", "UC_CPU_RISCV32_ANY", 160, "ESP32-C3"),
     )
@@ -79,11 +79,11 @@ def find(name: str) -> Target:
     """Return the target of this name.
 
     Raises:
-        KwsError: there is none.
+        KwsError: there is no such target.
 
     >>> find("cortex-m4").board
     'nRF52840'
     """
     if name not in TARGETS:
-        raise KwsError(f"target {name!r} is not known; give one of {', '.join(TARGETS)}")
+        raise KwsError(f"target {name!r} is unknown; give one of {', '.join(TARGETS)}")
     return TARGETS[name]

@@ -1,4 +1,4 @@
-"""A TFLite flatbuffer, put together tensor by tensor with the schema's own object API.
+"""A TFLite flatbuffer, built tensor by tensor with the schema's own object API.
 
 Nothing here knows the quantized graph; ``lowering`` and ``writer`` do. Schema:
 tensorflow/compiler/mlir/lite/schema/schema.fbs, version 3.
@@ -30,8 +30,8 @@ OPERATOR_VERSIONS = {
     "STRIDED_SLICE": 2,
 }
 """The lowest version of each operator that takes int8 (tensorflow/compiler/mlir/lite/tools/versioning/op_version.cc);
-every other operator here is version 1. Weights of four bits are version 7 there, but tflite-runtime 2.14 runs them and
-knows no version 7, and no runtime looks at the number again."""
+every other operator here is version 1. Weights of four bits are version 7 there, but tflite-runtime 2.14 runs them
+without knowing version 7, and no runtime uses the number further."""
 
 TENSOR_TYPES = {np.dtype(np.int8): "INT8", np.dtype(np.int32): "INT32"}
 

@@ -1,4 +1,4 @@
-"""Each operator of the quantized graph in TFLite's words: one small function per operator, in a registry.
+"""Each operator of the quantized graph as TFLite operators: one small function per operator, in a registry.
 
 A tensor gets a batch axis of 1 in front, so axis 0 of the graph (time) is axis 1 here. A new operator is one function
 with ``@LOWERINGS.of(NewOp)``; use operators that TFLite Micro has and, where possible, that ESPHome registers.
@@ -81,8 +81,8 @@ def _reshape(context: Lowering, op: Reshape) -> None:
 def _concat(context: Lowering, op: Concat) -> None:
     if len(op.inputs) > LARGEST_CONCATENATION:
         raise KwsError(
-            f"operator Concat (output '{op.output}') joins {len(op.inputs)} tensors, TFLite Micro at most "
-            f"{LARGEST_CONCATENATION}; join them in several steps"
+            f"operator Concat (output '{op.output}') joins {len(op.inputs)} tensors, but TFLite Micro "
+            f"joins at most {LARGEST_CONCATENATION}; join them in several steps"
         )
     options = context.schema.ConcatenationOptionsT(axis=1)
     context.subgraph.operator(
@@ -109,7 +109,7 @@ def _slice(context: Lowering, op: Slice) -> None:
 
 @LOWERINGS.of(Pad)
 def _pad(context: Lowering, op: Pad) -> None:
-    # Without a value to pad with, TFLite takes the output's zero point: the graph's choice.
+    # Without a value to pad with, TFLite takes the output's zero point, as the graph does.
     paddings = context.subgraph.constant(
         f"{op.output}/paddings", np.array([[0, 0], [0, 0], [op.before, op.after], [0, 0]], np.int32)
     )

@@ -1,10 +1,10 @@
 """The quantized graph as a .tflite that runs on TFLite Micro, on ESPHome's micro_wake_word firmware and on LiteRT.
 
 The graph goes straight into a flatbuffer, without a converter: the weights, scales and operators of the file are those
-of the graph, so the integers that come out are too. State lives in int8 resource variables, as ESPHome and TFLite
-Micro want it: a second subgraph, run by CALL_ONCE, fills them with their zero point; each step reads them first and
-assigns them last. LiteRT runs CALL_ONCE once in an interpreter's life, and what it calls a reset of all variables is of
-another kind of them: for LiteRT the second subgraph is a signature as well, which starts a new stream.
+of the graph, and so are its results. State lives in int8 resource variables, as ESPHome and TFLite Micro expect: a
+second subgraph, run by CALL_ONCE, fills them with their zero point; each step reads them first and assigns them last.
+LiteRT runs CALL_ONCE only once per interpreter, and its reset of all variables does not include resource variables: for
+LiteRT the second subgraph is also a signature, which starts a new stream.
 """
 
 import json
@@ -33,14 +33,14 @@ MICRO_OPERATORS = frozenset((
     "MAX_POOL_2D", "PAD", "PACK", "SPLIT_V",
 ))
 # fmt: on
-"""The operators that ESPHome's micro_wake_word registers, all of them TFLite Micro's; nothing else is written."""
+"""The operators that ESPHome's micro_wake_word registers, all of them in TFLite Micro; no other is written."""
 
 OLDEST_RUNTIMES = {8: "2.7", 4: "2.13"}
-"""Bits of the weights -> the first tflite-runtime that runs the file: tried. Before 2.13 its depthwise kernels do not
-know four bits, its reference kernels no variables, and its default kernels round once."""
+"""Bits of the weights -> the first tflite-runtime that runs the file, found by trying. Before 2.13 its depthwise
+kernels have no four-bit weights, its reference kernels no resource variables, and its default kernels round once."""
 
 Head = Callable[[Lowering], dict[str, int]]
-"""What a model ends in: from the graph's tensors in TFLite to the outputs' names and tensor indices."""
+"""The end of a model: adds operators after the graph's tensors; returns the outputs' names and tensor indices."""
 
 
 def write(
@@ -51,7 +51,7 @@ def write(
     streaming: bool = True,
     metadata: Mapping[str, str] | None = None,
 ) -> None:
-    """Write ``graph`` to ``path`` as in ``to_bytes``; an older file there is replaced at the end, or stays.
+    """Write ``graph`` to ``path`` as in ``to_bytes``; an existing file is replaced at the end, or not at all.
 
     Raises:
         KwsError: an operator cannot be expressed, a package is missing, or the file cannot be written.
@@ -73,10 +73,10 @@ def to_bytes(
         graph: what to write.
         description: the model's description, one line for people.
         streaming: True keeps the state in resource variables. False adds, in the order of ``graph.states``, the
-            inputs ``state/<read>`` and the outputs ``next/<read>``; the caller carries them, first filled with the
-            zero point of the input, which the metadata entry ``kws.states`` has, too.
+            inputs ``state/<read>`` and the outputs ``next/<read>``; the caller carries them, and fills them at first
+            with the zero point of the input, which is also in the metadata entry ``kws.states``.
         metadata: named strings stored in the file, such as the hash of the config that made the graph.
-        head: adds what makes the outputs of the graph's last tensor, and returns them by name, in place of the logits.
+        head: adds operators from the graph's last tensor to the outputs; returns these by name, instead of the logits.
 
     Raises:
         KwsError: the graph is not sound, an operator cannot be expressed (it is named), or a package is missing.
@@ -96,7 +96,7 @@ def to_bytes(
     if streaming:
         _assign_variables(context, handles)
     else:
-        # A copy each, as a state may well be handed on unchanged, or be written from the output.
+        # A copy each, as a state may be passed on unchanged, or be the output itself.
         outputs |= {f"next/{state.read}": _copy(context, f"next/{state.read}", state.write) for state in graph.states}
     main.inputs, main.outputs = list(inputs.values()), list(outputs.values())
     model.signature(SIGNATURE_KEY, inputs, outputs)
@@ -105,12 +105,12 @@ def to_bytes(
     states = {} if streaming else {STATE_KEY: _states_json(graph)}
     form = "head" if head else "streaming" if streaming else "stateless"
     model.metadata({**(metadata or {}), FORM_KEY: form, **states, seal.KEY: seal.BLANK})
-    _refuse_foreign(model)
+    _check_operators(model)
     return seal.seal(model.to_bytes())
 
 
 def oldest_runtime(graph: QuantGraph) -> str:
-    """Return the first tflite-runtime that runs a .tflite of ``graph``, as LiteRT does, which came after it."""
+    """Return the first tflite-runtime that runs a .tflite of ``graph``, as does LiteRT, its successor."""
     bits = {op.weight_bits for op in graph.ops if isinstance(op, Conv2D | DepthwiseConv2D)}
     return f"tflite-runtime {OLDEST_RUNTIMES[min(bits, default=8)]}"
 
@@ -154,7 +154,7 @@ def _open_variables(context: Lowering, model: ModelBuilder) -> list[int]:
 
 
 def _assign_variables(context: Lowering, handles: list[int]) -> None:
-    """Leave every state's successor in its variable."""
+    """Assign every state's next value to its variable."""
     options = context.schema.AssignVariableOptionsT()
     for state, handle in zip(context.graph.states, handles, strict=True):
         context.subgraph.operator("ASSIGN_VARIABLE", [handle, context.index(state.write)], [], options)
@@ -162,7 +162,7 @@ def _assign_variables(context: Lowering, handles: list[int]) -> None:
 
 def _handle(subgraph: SubgraphBuilder, name: str) -> int:
     handle = subgraph.tensor(f"{name}/handle", (), "RESOURCE")
-    # TFLite Micro takes a missing container for a null pointer: the empty one must be there.
+    # TFLite Micro reads a missing container as a null pointer, so the empty one must be written.
     options = subgraph.model.schema.VarHandleOptionsT(container="", sharedName=name)
     subgraph.operator("VAR_HANDLE", [], [handle], options)
     return handle
@@ -177,7 +177,7 @@ def _copy(context: Lowering, name: str, source: str, shape: tuple[int, ...] | No
     return target
 
 
-def _refuse_foreign(model: ModelBuilder) -> None:
-    foreign = sorted(set(model.operators) - MICRO_OPERATORS)
-    if foreign:
-        raise KwsError(f"operator {foreign[0]} is not among those of TFLite Micro firmware; lower it to another")
+def _check_operators(model: ModelBuilder) -> None:
+    unsupported = sorted(set(model.operators) - MICRO_OPERATORS)
+    if unsupported:
+        raise KwsError(f"TFLite Micro firmware has no operator {unsupported[0]}; lower it to one that it has")

@@ -1,11 +1,11 @@
-"""Proof that every engine gives the graph's numbers: the same features into all of them, compared step by step.
+"""Check that every engine gives the graph's numbers: the same features into all of them, compared step by step.
 
 The graph's interpreter is the reference. Integer engines (C, TFLite Micro, LiteRT's and tflite-runtime's reference
 kernels, ONNX Runtime with the integer form) must be equal. LiteRT's default kernels (XNNPACK) and ONNX Runtime with the
 QDQ form requantize with one rounding in float where the graph rounds twice: they may differ by ``rounding.bound_lsb``.
 
 Measured over random graphs with white int8 input, at most: 2 LSB through DeepKWS's 4 convolutions (5 graphs x 60,000
-steps; 3 % of the logits differ at all), and through 116 operators of BC-ResNet's shape 8 to 52 (3 graphs x 2,000
+steps; 3 % of the logits differ), and through 116 operators of BC-ResNet's shape 8 to 52 (3 graphs x 2,000
 steps), where the graph itself differed by 9 to 52 when it rounded once. A wrong weight, zero point, state or padding
 shows as tens of LSB.
 """
@@ -40,14 +40,14 @@ Status = Literal["reference", "equal", "within bound", "not installed"]
 
 
 class VerifyError(KwsError):
-    """An engine gave other numbers than the graph; nothing of this export is to be trusted."""
+    """An engine's numbers differ from the graph's, so do not trust anything of this export."""
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """An engine that is made when its turn comes, so that a missing package is reported, not fatal.
+    """An engine that is made only when it runs, so that a missing package is reported, not fatal.
 
-    A slow one takes the first ``most_steps`` steps only; the report says how many it took.
+    A slow one takes only the first ``most_steps`` steps; the report says how many it took.
     """
 
     name: str
@@ -57,7 +57,7 @@ class Candidate:
 
 @dataclass(frozen=True)
 class EngineResult:
-    """What one engine gave. Differences are in LSB of the int8 logits; ``seconds`` is its running time."""
+    """The result of one engine. Differences are in LSB of the int8 logits; ``seconds`` is its running time."""
 
     name: str
     status: Status
@@ -79,7 +79,7 @@ class Report:
 
     @property
     def not_installed(self) -> tuple[str, ...]:
-        """The engines that were asked for and did not run."""
+        """The engines that did not run because they are not installed."""
         return tuple(result.name for result in self.results if result.status == "not installed")
 
     def table(self) -> str:
@@ -121,34 +121,36 @@ def verify(
     Args:
         graph: the reference.
         features: quantized LFBE; the frames after the last whole step are left out.
-        engines: engines, or candidates for them; by default ``candidates(graph)``. One with an attribute ``exact``
-            that is False may differ by ``rounding.bound_lsb``, every other one not at all.
+        engines: engines, or candidates for them; by default ``candidates(graph)``. One whose attribute ``exact`` is
+            False may differ by ``rounding.bound_lsb``, every other one not at all.
         samples: int16 [frames * hop], for engines with the frontend inside (``hop_samples``): each hop ends the window
-            of its frame, the first one begins in silence (``firmware_export.write.probe``).
+            of its frame, the first window begins with silence (``firmware_export.write.probe``).
 
     Raises:
-        VerifyError: an engine differs by more than its bound; the sentence has its name, the first such step and both
-            values. Also when the features hold no whole step, as nothing would be verified.
+        VerifyError: an engine differs by more than its bound (the message names it, the first such step and both
+            values), or the features hold no whole step.
     """
     bands = graph.tensor(graph.input).shape[1]
     if features.dtype != np.int8 or features.ndim != 2 or features.shape[1] != bands:
         raise KwsError(
-            f"features to verify with are {features.dtype} {list(features.shape)}; give int8 [frames, {bands}]"
+            f"the features to verify with are {features.dtype} {list(features.shape)}; give int8 [frames, {bands}]"
         )
     steps = len(features) // graph.stride
     if steps == 0:
-        raise VerifyError(f"{len(features)} frames hold no step of {graph.stride}: nothing to verify; give more audio")
+        raise VerifyError(
+            f"{len(features)} frames are less than a step ({graph.stride}): nothing to verify; give more audio"
+        )
     features = features[: steps * graph.stride]
     engines = candidates(graph) if engines is None else engines
     with _bar(steps * (1 + len(engines))) as advance:
-        given = _Given(features, samples)
-        seconds, chunks = _timed(GraphEngine(graph), given, steps, advance)
-        wanted = np.concatenate(list(chunks))
+        source = _Source(features, samples)
+        seconds, chunks = _timed(GraphEngine(graph), source, steps, advance)
+        expected = np.concatenate(list(chunks))
         results = [EngineResult(GraphEngine.name, "reference", steps, seconds=seconds())]
-        # Only asked for where an engine needs it: the graph runs once more for it.
-        bound = functools.cache(lambda: rounding.bound_lsb(graph, features, wanted))
-        results += [_result(graph, engine, given, wanted, bound, advance) for engine in engines]
-    return Report(steps, wanted.size, tuple(results))
+        # Computed only if an engine needs it, since the graph runs once more for it.
+        bound = functools.cache(lambda: rounding.bound_lsb(graph, features, expected))
+        results += [_result(graph, engine, source, expected, bound, advance) for engine in engines]
+    return Report(steps, expected.size, tuple(results))
 
 
 def candidates(graph: QuantGraph) -> tuple[Candidate, ...]:
@@ -169,17 +171,17 @@ def host_candidate(graph: QuantGraph) -> Candidate:
 def tflite_candidates(model: Callable[[], Path | bytes], stateless: bool = False) -> tuple[Candidate, ...]:
     """Return the runtimes of a .tflite; ``model`` gives the file, or its bytes, when it is needed.
 
-    tflite-runtime is among them where an environment of its own is set up.
+    tflite-runtime is among them if an environment for it is set up.
     """
     suffix = ", stateless" if stateless else ""
-    found = [
+    runtimes = [
         Candidate(TfliteMicroEngine.name + suffix, lambda: TfliteMicroEngine(model())),
         Candidate("LiteRT reference" + suffix, lambda: LiteRtEngine(model(), reference=True)),
         Candidate("LiteRT XNNPACK" + suffix, lambda: LiteRtEngine(model())),
     ]
     if interpreter() is not None:
-        found.append(Candidate(TfliteRuntimeEngine.name + suffix, lambda: TfliteRuntimeEngine(model())))
-    return tuple(found)
+        runtimes.append(Candidate(TfliteRuntimeEngine.name + suffix, lambda: TfliteRuntimeEngine(model())))
+    return tuple(runtimes)
 
 
 def onnx_candidates(model: Callable[[], Path | bytes], suffix: str = "") -> tuple[Candidate, ...]:
@@ -191,17 +193,17 @@ def onnx_candidates(model: Callable[[], Path | bytes], suffix: str = "") -> tupl
 
 
 @dataclass(frozen=True, eq=False)
-class _Given:
-    """What engines are fed with."""
+class _Source:
+    """The features, and samples if any, that engines run on."""
 
     features: NDArray[np.int8]
     samples: NDArray[np.int16] | None
 
     def parts(self, engine: Engine, steps: int) -> Iterator[tuple[int, Any]]:
-        """Give the engine's input of so many steps chunk by chunk, with the number of steps in each."""
+        """Yield the engine's input for the first ``steps`` steps in chunks, each with its number of steps."""
         hop = int(getattr(engine, "hop_samples", 0))
         if hop and self.samples is None:
-            raise VerifyError(f"{engine.name}: takes samples, and there are features alone; give it audio")
+            raise VerifyError(f"{engine.name}: takes samples, but only features were given; give samples as well")
         source: NDArray[Any] = self.samples if hop and self.samples is not None else self.features
         step = engine.stride * max(hop, 1)
         for start in range(0, steps, STEPS_PER_CHUNK):
@@ -218,31 +220,31 @@ def _c_engine(graph: QuantGraph) -> Engine:
 def _result(
     graph: QuantGraph,
     engine: Engine | Candidate,
-    given: _Given,
-    wanted: NDArray[np.int8],
+    source: _Source,
+    expected: NDArray[np.int8],
     bound_lsb: Callable[[], int],
     advance: progress.Advance,
 ) -> EngineResult:
     name = engine.name
     if isinstance(engine, Candidate):
-        left_out = len(wanted) - min(engine.most_steps or len(wanted), len(wanted))
-        wanted = wanted[: len(wanted) - left_out]
+        left_out = len(expected) - min(engine.most_steps or len(expected), len(expected))
+        expected = expected[: len(expected) - left_out]
         advance(left_out, note=name)
         try:
             engine = engine.make()
         except NotInstalledError as error:
-            advance(len(wanted), note=f"{name} not installed")
+            advance(len(expected), note=f"{name} not installed")
             return EngineResult(name, "not installed", note=str(error))
     if (engine.stride, engine.outputs) != (graph.stride, graph.outputs):
         raise VerifyError(
-            f"{name}: takes {engine.stride} frames and gives {engine.outputs} logits per step, the graph "
-            f"{graph.stride} and {graph.outputs}; it runs another model, export again"
+            f"{name}: takes {engine.stride} frames and gives {engine.outputs} logits per step, but the "
+            f"graph has {graph.stride} and {graph.outputs}; it runs another model, so export again"
         )
     bound = 0 if getattr(engine, "exact", True) else bound_lsb()
     largest = differing = done = 0
-    seconds, chunks = _timed(engine, given, len(wanted), advance)
+    seconds, chunks = _timed(engine, source, len(expected), advance)
     for chunk in chunks:
-        target = wanted[done : done + len(chunk)]
+        target = expected[done : done + len(chunk)]
         difference = np.abs(chunk.astype(np.int16) - target)
         if difference.max() > bound:
             _raise_mismatch(name, done, chunk, target, bound)
@@ -252,7 +254,7 @@ def _result(
 
 
 def _timed(
-    engine: Engine, given: _Given, steps: int, advance: progress.Advance
+    engine: Engine, source: _Source, steps: int, advance: progress.Advance
 ) -> tuple[Callable[[], float], Iterator[NDArray[np.int8]]]:
     """Return a function for the seconds so far, and the logits chunk by chunk, from the initial state."""
     total = 0.0
@@ -260,7 +262,7 @@ def _timed(
     def chunks() -> Iterator[NDArray[np.int8]]:
         nonlocal total
         engine.reset()
-        for count, part in given.parts(engine, steps):
+        for count, part in source.parts(engine, steps):
             began = time.perf_counter()
             logits = engine.run(part)
             total += time.perf_counter() - began
@@ -274,13 +276,14 @@ def _timed(
     return (lambda: round(total, 3)), chunks()
 
 
-def _raise_mismatch(name: str, first: int, got: NDArray[np.int8], wanted: NDArray[np.int8], bound: int) -> None:
-    wrong = np.abs(got.astype(np.int16) - wanted) > bound
+def _raise_mismatch(name: str, first: int, logits: NDArray[np.int8], expected: NDArray[np.int8], bound: int) -> None:
+    wrong = np.abs(logits.astype(np.int16) - expected) > bound
     step = int(np.argmax(wrong.any(axis=1)))
     logit = int(np.argmax(wrong[step]))
     allowed = f"{bound} LSB are allowed" if bound else "they must be equal"
     raise VerifyError(
-        f"{name}: at step {first + step} logit {logit} is {got[step, logit]}, the graph gives {wanted[step, logit]}; "
+        f"{name}: at step {first + step} logit {logit} is {logits[step, logit]}, but the graph gives "
+        f"{expected[step, logit]}; "
         f"{allowed}, so do not use this export and report it with the model"
     )
 

@@ -1,8 +1,8 @@
-"""The graph's operators as engines compute them that dequantize, compute in float and round once to the nearest.
+"""The graph's operators for engines that dequantize, compute in float and round once to the nearest.
 
-Where the graph's own kernels (``kws.graph.kernels``) give the definition, these give what ONNX Runtime's and XNNPACK's
-integer kernels come to: ``rint(accumulator * multiplier) + zero point`` in float32, ties to even. With them the
-interpreter shows how far such an engine drifts from the graph (``rounding``); it is no engine to rely on.
+The graph's own kernels (``kws.graph.kernels``) are the definition; these give the results of ONNX Runtime's and
+XNNPACK's integer kernels: ``rint(accumulator * multiplier) + zero point`` in float32, ties to even. With them the
+interpreter shows how far such an engine drifts from the graph (``rounding``); do not use it as an engine.
 """
 
 from collections.abc import Mapping
@@ -72,7 +72,7 @@ def _average_pool2d(graph: QuantGraph, op: AveragePool2D) -> Kernel:
 
     def kernel(sources: list[Array]) -> Array:
         taps = _windows(_offsets(graph, op.input, sources[0]), window)[:, :: window[0], :: window[1]]
-        # The ties are those of the real values: of the mean's distance from the zero point.
+        # Ties are rounded in real values, that is by the mean's distance from the zero point.
         return clamp(np.rint(taps.mean(axis=(4, 5))).astype(np.int64) + zero_point)
 
     return kernel

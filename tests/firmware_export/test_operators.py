@@ -192,7 +192,9 @@ def test_more_tensors_than_tflite_micro_joins_are_refused(count: int) -> None:
     source, output = Tensor("map", (1, 2, 1), quant), Tensor("output", (count, 2, 1), quant)
     graph = with_map(source, [Concat(("map",) * count, "output")], [], output)
     if count > 10:
-        with pytest.raises(KwsError, match=r"Concat \(output 'output'\) joins 11 tensors, TFLite Micro at most 10"):
+        with pytest.raises(
+            KwsError, match=r"Concat \(output 'output'\) joins 11 tensors, but TFLite Micro joins at most 10"
+        ):
             tflite.to_bytes(graph)
     else:
         features = np.array([[1, -2]], np.int8)

@@ -1,5 +1,5 @@
 /* The bundle's network alone, for verification on a computer: int8 features on standard input, int8 logits on standard
- * output, then the arena. With the argument "resume" the input begins with the arena that the last run ended with. */
+ * output, then the arena. With the argument "resume" the input begins with the arena that the last run wrote. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

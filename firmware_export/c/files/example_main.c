@@ -3,8 +3,8 @@
  *     ./example [--steps] [--threshold Q15] [FILE]
  *     arecord -q -t raw -f S16_LE -r 16000 -c 1 | ./example
  *
- * Prints a line per detection; --threshold is for every phrase; with --steps also one per step of the model. On a
- * microcontroller only the reading and the printing change: the lines from kws_init to kws_feed are the same. */
+ * Prints a line per detection, and with --steps also one per step of the model; --threshold is for every phrase. On a
+ * microcontroller only the reading and the printing change: the calls from kws_init to kws_feed are the same. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -80,7 +80,7 @@ int main(int argc, char **argv)
     int i;
     const int32_t error = kws_init(&kws, &kws_model, memory, sizeof memory);
     if (error != KWS_OK) {
-        fprintf(stderr, "kws_init: error %" PRId32 "\n", error);
+        fprintf(stderr, "kws_init failed with error %" PRId32 "; export the model again\n", error);
         return 1;
     }
     for (i = 1; i < argc; ++i) {

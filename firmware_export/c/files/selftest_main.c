@@ -1,5 +1,5 @@
-/* The self-test with its result on standard output. Exit status 0: this build computes what was evaluated. On a board
- * kws_selftest is called in the same way and its result told as the board can: a line, a light. */
+/* The self-test with its result on standard output. Exit status 0: this build computes what the evaluation computed.
+ * On a board, call kws_selftest in the same way and show its result there: a line on the console, an LED. */
 #include <inttypes.h>
 #include <stdio.h>
 
@@ -15,7 +15,7 @@ int main(void)
                result.expected);
         return 1;
     }
-    printf("PASS %s%s: %" PRIu32 " steps and %" PRIu32 " detections equal the evaluated ones\n", kws_model.phrases[0],
+    printf("PASS %s%s: %" PRIu32 " steps and %" PRIu32 " detections equal the expected ones\n", kws_model.phrases[0],
            KWS_MODEL_PHRASES > 1 ? " and others" : "", result.steps, result.detections);
     return 0;
 }

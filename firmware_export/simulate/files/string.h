@@ -1,4 +1,4 @@
-/* What the runtime takes of the C library: four functions, in support.c. */
+/* The functions of the C library that the runtime calls; they are in support.c. */
 #ifndef KWS_SIMULATE_STRING_H
 #define KWS_SIMULATE_STRING_H
 

@@ -194,26 +194,29 @@ def variants(model: KwsModel) -> dict[str, tuple[KwsModel, str]]:
     return {
         "frontend": (replace(model, frontend=FrontendConfig()), 'train it with frontend = "micro"'),
         "quant": (replace(model, graph=replace(graph, tensors=(other, *graph.tensors[1:]))), "train it again"),
-        "phrases": (replace(model, graph=three, detector=two, thresholds=(1, 1)), "this one for 2; train one for each"),
+        "phrases": (replace(model, graph=three, detector=two, thresholds=(1, 1)), "this one has 2; train one for each"),
         "labels": (replace(model, graph=three, detector=twice), 'filler, beep, beep_2; use label_unit = "phrase"'),
-        "states": (replace(model, graph=many), "keep 21 states, up to 'past', and the firmware at most 20"),
+        "states": (
+            replace(model, graph=many),
+            r"has 21 states \(the last is 'past'\), but the firmware takes at most 20",
+        ),
         "smooth": (replace(model, detector=replace(model.detector, smooth_frames=129)), "use at most 128"),
-        "last": (replace(model, graph=added), r"operator Add \('sum'\); let them come from a dense layer"),
-        "never": (replace(model, thresholds=(SCORE_ONE + 1,)), "never reached"),
+        "last": (replace(model, graph=added), r"operator Add \('sum'\); end the model with a dense layer"),
+        "never": (replace(model, thresholds=(SCORE_ONE + 1,)), "never be reached"),
     }
 
 
 @pytest.mark.parametrize("what", ["frontend", "quant", "phrases", "labels", "states", "smooth", "last", "never"])
 def test_what_the_firmware_cannot_run_is_refused(micro_tone_model: KwsModel, what: str) -> None:
-    model, said = variants(micro_tone_model)[what]
-    with pytest.raises(KwsError, match=said):
+    model, sentence = variants(micro_tone_model)[what]
+    with pytest.raises(KwsError, match=sentence):
         derive(model)
 
 
 def test_logits_that_are_used_elsewhere_are_refused(micro_tone_model: KwsModel) -> None:
     graph = micro_tone_model.graph
     kept = replace(graph, states=(*graph.states, State("old", "logits")))
-    with pytest.raises(KwsError, match="come from 'logits', which 'old' takes, too"):
+    with pytest.raises(KwsError, match="come from 'logits', which 'old' also reads"):
         difference(kept)
 
 
@@ -224,14 +227,16 @@ def test_every_target_is_for_a_frontend(micro_tone_model: KwsModel, tone_model: 
 
 
 def test_there_is_no_c_of_it(micro_tone_model: KwsModel, tmp_path: Path) -> None:
-    with pytest.raises(KwsError, match=r'"micro"; export --to esphome'):
+    with pytest.raises(KwsError, match=r'"micro" frontend; export --to esphome'):
         export(micro_tone_model, "beep", "c", tmp_path, 1.0)
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize(("author", "website", "said"), [(" ", "", "author must be"), ("a", "ftp://x", "website must")])
-def test_the_manifests_texts_are_checked(author: str, website: str, said: str) -> None:
-    with pytest.raises(ValueError, match=said):
+@pytest.mark.parametrize(
+    ("author", "website", "sentence"), [(" ", "", "author must be"), ("a", "ftp://x", "website must")]
+)
+def test_the_manifests_texts_are_checked(author: str, website: str, sentence: str) -> None:
+    with pytest.raises(ValueError, match=sentence):
         About(author, website)
 
 
@@ -260,5 +265,5 @@ def test_other_features_are_named(micro_tone_model: KwsModel, tmp_path: Path, mo
         return features
 
     monkeypatch.setattr(esphome_verify, "features_of", shifted)
-    with pytest.raises(VerifyError, match="hears other features at frame 50"):
+    with pytest.raises(VerifyError, match="computes other features at frame 50"):
         export_pair(micro_tone_model, "beep", tmp_path, About(), 3.0)

@@ -112,5 +112,5 @@ def test_what_cannot_be_written_is_said() -> None:
     graph = QuantGraph(tensors, (Reshape("input", "output"),), (), "input", "output")
     with pytest.raises(KwsError, match='the frontend "micro" cannot be written as ONNX'):
         onnx_writer.to_bytes(graph, frontend=FrontendConfig.presets()["micro"])
-    with pytest.raises(ValueError, match="integer form alone"):
+    with pytest.raises(ValueError, match="only in the integer form"):
         onnx_writer.to_bytes(graph, form="qdq", frontend=FrontendConfig())

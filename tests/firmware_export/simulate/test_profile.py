@@ -73,7 +73,7 @@ def test_on_this_machine_nothing_is_counted_and_all_compared(model: KwsModel, me
     assert found.memory.stack is None
     assert found.memory.state + found.memory.scratch == figures.memory_bytes(model)
     assert (found.work, found.ops, found.clock) == ((), (), None)
-    assert "instructions and stack are not counted on this machine" in found.text()
+    assert "instructions and stack are not counted" in found.text()
     assert "share_of_clock" not in found.to_data()
 
 
@@ -87,7 +87,7 @@ def test_another_number_is_refused(what: str, where: str, model: KwsModel, monke
     def changed(*arguments: object) -> golden.Golden:
         found = compute(*arguments)  # type: ignore[arg-type]  # passed on as they came
         if what == "detections":
-            return dataclasses.replace(found, fired=found.fired[:-1], sample_counts=found.sample_counts[:-1])
+            return dataclasses.replace(found, detections=found.detections[:-1], sample_counts=found.sample_counts[:-1])
         values = getattr(found, what).copy()
         values[20, 1] ^= 1
         return dataclasses.replace(found, **{what: values})
@@ -99,7 +99,7 @@ def test_another_number_is_refused(what: str, where: str, model: KwsModel, monke
 
 
 def test_what_cannot_be_profiled(micro_tone_model: KwsModel, model: KwsModel) -> None:
-    with pytest.raises(KwsError, match="'z80' is not known"):
+    with pytest.raises(KwsError, match="'z80' is unknown"):
         profile(model, "z80")
     with pytest.raises(KwsError, match="no 'micro' frontend"):
         profile(micro_tone_model)
@@ -114,8 +114,8 @@ def test_the_command_prints_what_it_found() -> None:
     assert lines[0] == "'computer' on cortex-m4, -mcpu=cortex_m4 -O2"
     assert lines[1].startswith("equal to the graph over 0.5 s of audio: 48 steps, 144 logits and scores, ")
     assert any(line.startswith("RAM ") and "deepest" not in line for line in lines)
-    assert lines[-2].endswith(" % of 64 MHz (nRF52840)")
-    assert lines[-1] == "if an instruction takes 1.5 cycles, which is assumed, not measured"
+    assert lines[-2].endswith(" % of 64 MHz (nRF52840),")
+    assert lines[-1] == "assuming 1.5 cycles per instruction (not measured)"
 
 
 def test_the_command_gives_json() -> None:

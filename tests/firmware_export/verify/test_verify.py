@@ -117,7 +117,7 @@ def test_the_logits_of_that_graph_say_something(deepkws_like: Maker) -> None:
 
 def test_the_first_wrong_step_is_named_with_both_values(graph: QuantGraph) -> None:
     wanted = int(GraphEngine(graph).run(noise(1300))[1234, 1])
-    sentence = f"^wrong: at step 1234 logit 1 is {wanted + 1}, the graph gives {wanted}; they must be equal"
+    sentence = f"^wrong: at step 1234 logit 1 is {wanted + 1}, but the graph gives {wanted}; they must be equal"
     with pytest.raises(verify.VerifyError, match=sentence):
         verify.verify(graph, noise(1300), [WrongEngine(graph, 1234, 1)])
 
@@ -178,7 +178,7 @@ def test_an_engine_that_breaks_is_not_taken_for_a_missing_one(graph: QuantGraph)
 def test_an_engine_of_another_shape_is_refused(graph: QuantGraph, deepkws_like: Maker) -> None:
     other = GraphEngine(deepkws_like(np.random.default_rng(1), hidden=8, outputs=2))
     with pytest.raises(
-        verify.VerifyError, match="graph: takes 1 frames and gives 2 logits per step, the graph 1 and 3"
+        verify.VerifyError, match="graph: takes 1 frames and gives 2 logits per step, but the graph has 1 and 3"
     ):
         verify.verify(graph, noise(20), [other])
 

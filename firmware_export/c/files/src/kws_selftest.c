@@ -7,7 +7,7 @@
 #define SECOND 16000u
 #define HOP 160u
 
-/* Detections that are compared of one call: those of one step, and some more for calls of many steps. */
+/* How many detections of one call are compared: those of one step, and a few more for calls of many steps. */
 #define CAPACITY (KWS_MODEL_PHRASES + 3)
 
 typedef struct {
@@ -25,7 +25,7 @@ static int fail(kws_selftest_result_t *result, const char *what, uint32_t where,
     return 1;
 }
 
-/* The step that was just made, against the golden one. */
+/* Compares the latest step with the golden one. */
 static int check_step(const kws_t *kws, kws_selftest_result_t *result)
 {
     const uint32_t step = kws_steps(kws) - 1u;
@@ -48,23 +48,23 @@ static int check_step(const kws_t *kws, kws_selftest_result_t *result)
     return 0;
 }
 
-static int check_detection(const kws_detection_t *found, int32_t index, kws_selftest_result_t *result)
+static int check_detection(const kws_detection_t *detection, int32_t index, kws_selftest_result_t *result)
 {
     const golden_detection_t *expected = &golden_detections[index];
     const uint32_t where = (uint32_t)index;
-    if (found->step != expected->step || found->sample != expected->sample) {
-        return fail(result, "step of detection", where, (int32_t)found->step, (int32_t)expected->step);
+    if (detection->step != expected->step || detection->sample != expected->sample) {
+        return fail(result, "step of detection", where, (int32_t)detection->step, (int32_t)expected->step);
     }
-    if (found->phrase != expected->phrase) {
-        return fail(result, "phrase of detection", where, found->phrase, expected->phrase);
+    if (detection->phrase != expected->phrase) {
+        return fail(result, "phrase of detection", where, detection->phrase, expected->phrase);
     }
-    if (found->score != expected->score) {
-        return fail(result, "score of detection", where, found->score, expected->score);
+    if (detection->score != expected->score) {
+        return fail(result, "score of detection", where, detection->score, expected->score);
     }
     return 0;
 }
 
-/* Feeds at most `count` golden samples and checks what comes of them. */
+/* Feeds at most `count` golden samples and checks the results. */
 static int feed(run_t *run, uint32_t count, kws_selftest_result_t *result)
 {
     kws_detection_t detections[CAPACITY];
@@ -133,7 +133,7 @@ static int run_side_by_side(run_t *first, run_t *second, kws_selftest_result_t *
     return check_end(first, result) != 0 || check_end(second, result) != 0;
 }
 
-/* Are model.c and kws_golden.h of one export, and is the model's memory what kws_model.h says? */
+/* Are model.c and kws_golden.h from one export, and does the model take the memory that kws_model.h says? */
 static int check_model(kws_selftest_result_t *result)
 {
     static const char golden_hash[] = GOLDEN_MODEL_HASH;
@@ -172,7 +172,7 @@ static int run_all(uint8_t *memory, kws_selftest_result_t *result)
     run_t first;
     run_t second;
     size_t i;
-    memset(memory, 0xa5, half); /* what lies in the memory before must not matter */
+    memset(memory, 0xa5, half); /* what the memory held before must not matter */
     memset(memory + half, 0x5a, half);
     if (check_model(result) != 0 || set_up(&first, memory, result) != 0 ||
         set_up(&second, memory + half, result) != 0) {
@@ -188,16 +188,16 @@ static int run_all(uint8_t *memory, kws_selftest_result_t *result)
 
 int32_t kws_selftest(void *memory, size_t bytes, kws_selftest_result_t *result)
 {
-    kws_selftest_result_t unseen;
-    kws_selftest_result_t *told = result != NULL ? result : &unseen;
-    told->what = NULL;
-    told->where = 0;
-    told->got = 0;
-    told->expected = 0;
-    told->steps = GOLDEN_STEPS;
-    told->detections = GOLDEN_DETECTIONS;
+    kws_selftest_result_t unused;
+    kws_selftest_result_t *output = result != NULL ? result : &unused;
+    output->what = NULL;
+    output->where = 0;
+    output->got = 0;
+    output->expected = 0;
+    output->steps = GOLDEN_STEPS;
+    output->detections = GOLDEN_DETECTIONS;
     if (memory == NULL || bytes < KWS_SELFTEST_MEMORY_BYTES) {
-        return fail(told, "memory", 0, (int32_t)bytes, KWS_SELFTEST_MEMORY_BYTES);
+        return fail(output, "memory", 0, (int32_t)bytes, KWS_SELFTEST_MEMORY_BYTES);
     }
-    return run_all((uint8_t *)memory, told);
+    return run_all((uint8_t *)memory, output);
 }

@@ -1,5 +1,5 @@
-// Listens to the board's PDM microphone (Nano 33 BLE Sense, Nano RP2040 Connect, Portenta Vision Shield) and prints what
-// it hears. With another microphone only start_microphone and take_microphone change: 16 kHz, mono, int16.
+// Listens to the board's PDM microphone (Nano 33 BLE Sense, Nano RP2040 Connect, Portenta Vision Shield) and prints its
+// detections. For another microphone only start_microphone and take_microphone change: 16 kHz, mono, int16.
 #include <PDM.h>
 #include <kws.h>
 #include <kws_model.h>
@@ -7,11 +7,11 @@
 static uint64_t memory[(KWS_MODEL_MEMORY_BYTES + 7) / 8];
 static kws_t *kws;
 
-// Filled by the microphone's interrupt, emptied by loop(): a quarter of a second may lie in between.
+// The microphone's interrupt fills it, loop() empties it: it holds a quarter of a second.
 static const uint32_t RING = 4096;  // a power of two
 static int16_t ring[RING];
-static volatile uint32_t written = 0;  // by the interrupt alone
-static volatile uint32_t taken = 0;    // by loop() alone
+static volatile uint32_t written = 0;  // changed only by the interrupt
+static volatile uint32_t taken = 0;    // changed only by loop()
 static volatile uint32_t lost = 0;
 
 static void stop_here(const char *why) {
@@ -54,7 +54,7 @@ void loop() {
   for (int i = 0; i < 160; i++) samples[i] = ring[(taken + i) % RING];
   taken = taken + 160;
 
-  kws_detection_t detections[KWS_MODEL_PHRASES];  // in 10 ms each phrase is heard once at most
+  kws_detection_t detections[KWS_MODEL_PHRASES];  // in 10 ms each phrase is detected once at most
   const int32_t made = kws_feed(kws, samples, 160, detections, KWS_MODEL_PHRASES);
   for (int32_t i = 0; i < made; i++) {
     Serial.print(kws_model.phrases[detections[i].phrase]);
@@ -62,7 +62,7 @@ void loop() {
     Serial.println(detections[i].score / 32768.0f);
   }
   if (lost > 0) {
-    Serial.println("audio was lost: this board is too slow for the model, or something else takes its time");
+    Serial.println("audio was lost: the board is too slow for this model, or other code takes too much time");
     lost = 0;
   }
 }

@@ -1,4 +1,4 @@
-// Does this board compute what the model's evaluation computed? One line on the serial monitor, and the light for yes.
+// Does this board compute what the model's evaluation computed? It prints one line, and lights the LED if so.
 #include <kws.h>
 #include <kws_selftest.h>
 
