@@ -9,7 +9,7 @@ from kws.system.quiet import quiet_libraries
 
 SCRIPT = """
 import os, sys
-from kws.quiet import quiet_libraries
+from kws.system.quiet import quiet_libraries
 with quiet_libraries():
     os.write(2, b"library ")
     print("python", end=" ", file=sys.stderr)
@@ -24,7 +24,7 @@ def test_libraries_are_silenced_and_python_is_not() -> None:
 
 WITHOUT = """
 import os
-from kws.quiet import quiet_libraries
+from kws.system.quiet import quiet_libraries
 taken = os.open(os.environ["TAKEN"], os.O_WRONLY | os.O_CREAT)
 with quiet_libraries():
     os.write(taken, b"kept")
