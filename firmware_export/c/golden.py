@@ -57,7 +57,7 @@ def compute(model: KwsModel, samples: NDArray[np.int16] | None = None) -> Golden
 
 
 def _threshold(scores: NDArray[np.int32], refractory_steps: int) -> int:
-    """Return the highest score that, as a threshold, gives the most detections (up to ``MOST_DETECTIONS``), at least 1."""
+    """Return the highest score that, as a threshold, detects most often (up to ``MOST_DETECTIONS``); at least 1."""
     candidates = np.unique(scores)[::-1][:: max(1, len(np.unique(scores)) // 64)]
     counts = [min(len(decide(scores, int(score), refractory_steps)), MOST_DETECTIONS) for score in candidates]
     return max(1, int(candidates[int(np.argmax(counts))]))

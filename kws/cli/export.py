@@ -1,4 +1,4 @@
-"""``kws export``: what a device runs, proved before it is put in place."""
+"""``kws export``: files for devices, verified before they are put in place."""
 
 from pathlib import Path
 
@@ -15,23 +15,23 @@ from kws.cli.options import FILE, JSON, Finite, print_json
     type=click.Choice(["tflite", "onnx", "c", "esphome", "all"]),
     default="all",
     show_default=True,
-    help="What to write; c is a directory of C99 that tests itself, esphome a model for micro_wake_word.",
+    help="What to write: c is a folder of C99 with a self-test, esphome a model for micro_wake_word.",
 )
-@click.option("--out", type=FILE, help="Directory for what is written.  [default: beside the model]")
+@click.option("--out", type=FILE, help="Directory for the files.  [default: the model's]")
 @click.option(
     "--verify-seconds",
     type=Finite(1, 3600),
     default=60.0,
     show_default=True,
-    help="Audio that every engine must agree on, frame by frame.",
+    help="Seconds of audio over which every engine must agree with the graph, step by step.",
 )
-@click.option("--author", default="kws", show_default=True, help="For ESPHome's manifest.")
-@click.option("--website", default="", help="For ESPHome's manifest.")
+@click.option("--author", default="kws", show_default=True, help="The author in ESPHome's manifest.")
+@click.option("--website", default="", help="The author's website in ESPHome's manifest.")
 @JSON
 def export(
     model: Path, target: str, out: Path | None, verify_seconds: float, author: str, website: str, as_json: bool
 ) -> None:
-    """Write what a device runs, and prove it equal to the graph on every engine there is."""
+    """Write files for devices, and verify them against the graph in every runtime that is installed."""
     from firmware_export.esphome.pair import About
     from firmware_export.write import export as run
     from kws.detector.model_file import load

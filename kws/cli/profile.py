@@ -16,20 +16,24 @@ from kws.cli.options import FILE, JSON, Finite
     type=click.Choice([*TARGETS, HOST]),
     default="cortex-m4",
     show_default=True,
-    help="The processor; host is this machine, where nothing is counted.",
+    help="The processor to emulate; host is this machine, where instructions are not counted.",
 )
 @click.option(
-    "--clock-mhz", type=Finite(0, 100_000, min_open=True), help="Of the processor.  [default: a usual board's]"
+    "--clock-mhz",
+    type=Finite(0, 100_000, min_open=True),
+    help="Clock of the processor.  [default: that of a usual board]",
 )
 @click.option(
     "--cycles-per-instruction",
     type=Finite(0.1, 100),
     default=CYCLES_PER_INSTRUCTION,
     show_default=True,
-    help="Assumed where the share of the clock is told; instructions are counted, cycles are not.",
+    help="Assumed for the share of the clock: instructions are counted, cycles are not.",
 )
-@click.option("--seconds", type=Finite(0.5, 600), default=2.0, show_default=True, help="Of audio to run and compare.")
-@click.option("--qemu", is_flag=True, help="Let qemu-system-arm count the same on a Cortex-M4, and compare.")
+@click.option(
+    "--seconds", type=Finite(0.5, 600), default=2.0, show_default=True, help="Seconds of audio to run and compare."
+)
+@click.option("--qemu", is_flag=True, help="Also count in qemu-system-arm (a Cortex-M4), and compare the counts.")
 @JSON
 def profile(
     model: Path,
@@ -40,9 +44,9 @@ def profile(
     qemu: bool,
     as_json: bool,
 ) -> None:
-    """Build MODEL.kws for a microcontroller, emulate it, compare every number with the graph's; say what it costs."""
+    """Build MODEL for a microcontroller, emulate it, compare every number with the graph's, and report its costs."""
     from firmware_export.simulate.profile import profile as run
     from kws.detector.model_file import load
 
-    found = run(load(model), target, seconds, clock_mhz, cycles_per_instruction, qemu)
-    click.echo(json.dumps(found.to_data()) if as_json else found.text())
+    report = run(load(model), target, seconds, clock_mhz, cycles_per_instruction, qemu)
+    click.echo(json.dumps(report.to_data()) if as_json else report.text())

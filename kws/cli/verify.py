@@ -1,4 +1,4 @@
-"""`kws verify`: exported files against the model they were made from."""
+"""`kws verify`: compare exported files with the model that they were made from."""
 
 import json
 from pathlib import Path
@@ -11,24 +11,22 @@ from kws.cli.options import FILE, JSON, Finite
 @click.command()
 @click.argument("model", type=FILE)
 @click.argument("files", type=FILE, nargs=-1, required=True)
-@click.option(
-    "--seconds", type=Finite(1, 3600), default=10.0, show_default=True, help="Of audio that every engine must agree on."
-)
+@click.option("--seconds", type=Finite(1, 3600), default=10.0, show_default=True, help="Seconds of audio to compare.")
 @JSON
 def verify(model: Path, files: tuple[Path, ...], seconds: float, as_json: bool) -> None:
-    """Check that FILES (.tflite, .onnx, a C99 bundle) are whole, are MODEL.kws's, and give its numbers.
+    """Check that FILES (.tflite, .onnx, C99 bundles) are undamaged, were exported from MODEL, and give its numbers.
 
-    Ends with status 2 at the first file that is damaged, another model's, or differs.
+    Stops with status 2 at the first file that is damaged, is from another model, or gives other numbers.
     """
     from firmware_export.check import check
     from kws.detector.model_file import load
 
     loaded = load(model)
-    found = {}
+    reports = {}
     for file in files:
         report = check(loaded, file, seconds)
-        found[str(file)] = report.to_data()
+        reports[str(file)] = report.to_data()
         if not as_json:
-            click.echo(f"{file} is {model}'s\n{report.table()}\n")
+            click.echo(f"{file} was exported from {model}\n{report.table()}\n")
     if as_json:
-        click.echo(json.dumps(found))
+        click.echo(json.dumps(reports))

@@ -48,10 +48,10 @@ class Frontend:
     Args:
         config: what to compute.
         implementation: ``native`` is the compiled C, ``numpy`` the specification (slow, needs no compiler), ``auto``
-            the C where it is there. ``.implementation`` says which of the two it is; "micro", which has but one.
+            the C if it was built. ``.implementation`` says which of the two it is, or "micro", which has only one.
 
     Raises:
-        KwsError: ``native`` was asked for and is not there; pymicro-features is not, for the kind "micro".
+        KwsError: ``native`` was not built; for the kind "micro": pymicro-features is not installed.
 
     >>> frontend = Frontend(FrontendConfig())
     >>> frontend.push(np.zeros(1000, np.int16)).shape
@@ -103,10 +103,10 @@ def _choose(implementation: Implementation, config: FrontendConfig) -> Running:
         raise KwsError(f"frontend implementation {implementation!r} is unknown; choose auto, numpy or native")
     if config.kind == "micro":
         if implementation != "auto":
-            raise KwsError(f'frontend implementation {implementation!r} is none of kind "micro"; choose auto')
+            raise KwsError(f'kind "micro" has no frontend implementation {implementation!r}; choose auto')
         return "micro"
     if implementation == "native" and not runtime.available():
         raise KwsError(
-            f"the compiled frontend is not there ({runtime.reason()}); choose numpy, or auto for the best one"
+            f"the compiled frontend is not available ({runtime.reason()}); choose numpy, or auto for the best one"
         )
     return "numpy" if implementation == "numpy" or not runtime.available() else "native"

@@ -82,7 +82,7 @@ class FrontendConfig:
             if getattr(self, name) != value:
                 raise ValueError(
                     f'{name} must be {value} with kind = "micro", as the firmware fixes it; write frontend = "micro" '
-                    "in place of the table"
+                    "instead of the table"
                 )
 
     def _check_bands_hold_bins(self) -> None:

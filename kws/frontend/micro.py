@@ -81,5 +81,5 @@ def package() -> Any:
         return importlib.import_module("pymicro_features")
     except ImportError as error:
         raise KwsError(
-            'pymicro-features, the frontend "micro", is not installed here; pip install "kws[esphome]"'
+            'pymicro-features, for the frontend "micro", is not installed here; pip install "kws[esphome]"'
         ) from error

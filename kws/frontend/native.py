@@ -1,4 +1,4 @@
-"""The frontend's C99 code on this machine, through cffi; without it numpy serves (see ``kws.runtime``).
+"""The frontend's C99 code on this machine, through cffi; without it numpy computes the same (see ``kws.runtime``).
 
 Samples and features are handed over where they lie, without a copy; one push is one call into C.
 """

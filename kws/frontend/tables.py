@@ -82,7 +82,7 @@ def build(config: FrontendConfig) -> Tables:
     """Compute the tables of ``config``; equal configs share one object.
 
     Raises:
-        KwsError: the config is of the kind "micro", which these tables, and all C that is made of them, do not have.
+        KwsError: the config is of the kind "micro", which these tables, and the C code that uses them, do not have.
 
     >>> tables = build(FrontendConfig())
     >>> dict(tables.scalars())
@@ -92,7 +92,7 @@ def build(config: FrontendConfig) -> Tables:
     """
     if config.kind == "micro":
         raise KwsError(
-            'C and ONNX have no frontend "micro", which the model hears; export it --to esphome, or train it without '
+            'C and ONNX have no frontend "micro", which this model has; export it --to esphome, or train it without '
             'frontend = "micro"'
         )
     points = config.fft_size // 2

@@ -16,7 +16,7 @@ from kws.graph.wiring import by_name, inputs
 
 
 class GraphError(KwsError):
-    """A graph that no engine could run as it says; the sentence names the tensor, state or operator."""
+    """A graph that engines cannot run as defined; the message names the tensor, state or operator."""
 
 
 def check(graph: QuantGraph) -> None:

@@ -1,4 +1,4 @@
-"""Where every tensor of a step lies in one int8 arena, and what is executed: for the C engine and the C writer alike.
+"""Where every tensor of a step lies in one int8 arena, and what is executed: for both the C engine and the C writer.
 
 Persistent buffers (those that hold a state) come first, then scratch, whose bytes are used again when the tensors in
 them are no longer needed. Reshapes and slices are views of their input. A concatenation's inputs are written

@@ -68,7 +68,9 @@ def _constants(op: Conv2D | DepthwiseConv2D, channels: int) -> None:
         raise ValueError(f"weight_bits is {op.weight_bits!r}; it must be 8 or 4")
     largest = _LARGEST_WEIGHTS[op.weight_bits]
     if op.weights.min() < -largest or op.weights.max() > largest:
-        raise ValueError(f"a weight is outside -{largest}..{largest}, which {op.weight_bits} bits hold; quantize anew")
+        raise ValueError(
+            f"a weight is outside -{largest}..{largest}, which {op.weight_bits} bits hold; quantize it again"
+        )
     if op.weight_scales.dtype != np.float32 or op.weight_scales.shape != (channels,):
         raise ValueError(f"weight_scales must be float32 [{channels}]")
     if not (np.isfinite(op.weight_scales) & (op.weight_scales > 0)).all():
@@ -117,7 +119,7 @@ def _concat(graph: QuantGraph, op: Concat, sources: list[Tensor], output: Tensor
         raise ValueError("the inputs (one or more) and the output must have the same shape from the second axis on")
     rows = sum(source.shape[0] for source in sources)
     if rows != output.shape[0]:
-        raise ValueError(f"the inputs have {rows} rows together, the output {output.shape[0]}")
+        raise ValueError(f"the inputs have {rows} rows in total, but the output has {output.shape[0]}")
 
 
 def _slice(graph: QuantGraph, op: Slice, sources: list[Tensor], output: Tensor) -> None:

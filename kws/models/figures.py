@@ -1,4 +1,4 @@
-"""What a model costs and how late it speaks, computed from the built model."""
+"""What a model costs and how late it decides, computed from the built model."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""The C99 runtime compiled into ``kws._runtime``, where it is there: one answer for the frontend and the engine."""
+"""Whether the C99 runtime was compiled into ``kws._runtime``: one answer for the frontend and the engine."""
 
 import importlib
 import os
@@ -22,11 +22,11 @@ def reason() -> str:
 
 
 def available() -> bool:
-    """Return whether the compiled code is there and not turned off."""
+    """Return whether the compiled code was built and is not turned off."""
     return not reason()
 
 
 def load() -> tuple[Any, Any]:
-    """Return cffi's ``ffi`` and ``lib``; only where ``available``."""
+    """Return cffi's ``ffi`` and ``lib``; only if ``available``."""
     runtime = importlib.import_module("kws._runtime")
     return runtime.ffi, runtime.lib

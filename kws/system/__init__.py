@@ -1,1 +1,1 @@
-"""What every part needs of the machine: files, processes, progress, packages."""
+"""Services of the machine that every part uses: files, processes, progress, packages."""

@@ -11,7 +11,7 @@ class NotInstalledError(KwsError):
 
 
 def need(module: str, package: str, extra: str = "export") -> Any:
-    """Return the imported ``module`` of the distribution ``package``, which ``kws[extra]`` brings along.
+    """Return the imported ``module`` of the distribution ``package``, which ``kws[extra]`` installs.
 
     Raises:
         NotInstalledError: the package is not installed here; the sentence says how to get it.

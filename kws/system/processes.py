@@ -1,4 +1,4 @@
-"""Work shared out over processes: results in order, errors told as they are, nobody left behind.
+"""Work divided among processes: results in order, errors passed on unchanged, no process left behind.
 
 The processes are spawned, not forked: torch or a sound library may have threads in this one. Ctrl+C is left to this
 process, and the others end with it, however it ends.
@@ -48,11 +48,11 @@ def in_order(
     Args:
         work: picklable, and small enough for each process to have its own copy. It is sent once.
         count: how many results.
-        processes: how many others work; 0: none, this one does.
+        processes: how many worker processes; 0: this process works.
         shared: blocks from ``shared_bytes``.
         ahead: how many results at most are being made or wait to be taken; by default two for each process and two.
             Number n is begun after n - ``ahead`` was taken and the next asked for.
-        at_once: when the iteration is left early, stop the work where it stands instead of finishing what was begun.
+        at_once: when the iteration is left early, stop the work at once instead of finishing what was begun.
 
     Raises:
         KwsError: the work raised it, or a process ended unexpectedly.
@@ -112,7 +112,7 @@ class _Team:
         self.pending.append(set())
 
     def begin(self, index: int) -> None:
-        """Give number ``index`` to whoever has least to do."""
+        """Give number ``index`` to the process with the least to do."""
         least = min(range(len(self.pipes)), key=lambda member: len(self.pending[member]))
         self.pending[least].add(index)
         try:
@@ -137,7 +137,7 @@ class _Team:
         return result
 
     def end(self, at_once: bool) -> None:
-        """Let every process finish what it is doing, or not even that, and wait until all are gone."""
+        """Let every process finish its work, or stop it ``at_once``, and wait until all have ended."""
         memoryview(self.state).cast("B")[:] = _STOPPED
         for process, pipe in zip(self.members, self.pipes, strict=True):
             if at_once:
@@ -152,8 +152,8 @@ class _Team:
 def _lost(process: Any) -> KwsError:
     process.join(1.0)
     return KwsError(
-        f"a process that was to help ended unexpectedly (status {process.exitcode}); it may have run out of memory: "
-        "use fewer. In a script, call this below if __name__ == '__main__'"
+        f"a worker process ended unexpectedly (status {process.exitcode}); it may have run out of memory: use fewer. "
+        "In a script, call this below if __name__ == '__main__'"
     )
 
 
@@ -175,7 +175,7 @@ def _attempt(work: Callable[..., Any], index: int, shared: tuple[Any, ...]) -> t
         return work(index, *shared), None
     except KwsError as error:
         return None, error
-    except Exception:  # whatever it was is raised again where the result is asked for, with its traceback
+    except Exception:  # raised again, with its traceback, when the result is taken
         return None, RuntimeError(f"in another process:\n{traceback.format_exc()}")
 
 
@@ -193,7 +193,7 @@ def _without_interrupts() -> Iterator[None]:
 
 
 def _end_with_parent() -> None:
-    """Leave Ctrl+C to the parent, and end when the parent is gone, were it killed."""
+    """Leave Ctrl+C to the parent, and end when the parent ends, even if it was killed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if hasattr(signal, "pthread_sigmask"):
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})

@@ -11,7 +11,7 @@ from kws.system.tables import Console, clean
 
 Advance = Callable[..., None]
 MENTIONED_S = 2.0
-"""In a log file, times are told of what takes longer."""
+"""In a log file, the time left is printed for work that takes longer than this."""
 
 
 @contextmanager
@@ -57,16 +57,16 @@ def _live(description: str, total: float) -> Iterator[Advance]:
 
 def _lines(description: str, total: float) -> Iterator[Advance]:
     done = earlier = 0.0
-    told = 0
+    printed = 0
     began_s = time.monotonic()
 
     def advance(steps: float = 1, note: str = "", before: bool = False) -> None:
-        nonlocal done, earlier, told
+        nonlocal done, earlier, printed
         done += steps
         earlier += steps if before else 0.0
         tenth = int(10 * done / total) if total else 10
-        if tenth > told:
-            told = tenth
+        if tenth > printed:
+            printed = tenth
             left = _left(time.monotonic() - began_s, done - earlier, total - done)
             print(f"{clean(description)}: {min(10 * tenth, 100)} %{left} {note}".rstrip(), file=sys.stderr, flush=True)
 
@@ -74,7 +74,7 @@ def _lines(description: str, total: float) -> Iterator[Advance]:
 
 
 def _left(passed_s: float, done: float, missing: float) -> str:
-    """Say how long the rest takes at the pace so far, where that is worth saying.
+    """Return the time left at the pace so far as text; empty for short work.
 
     >>> _left(90.0, 30.0, 50.0), _left(7200.0, 1.0, 1.5), _left(1.0, 30.0, 50.0), _left(9.0, 80.0, 0.0)
     (', 2:30 left', ', 3:00:00 left', '', '')

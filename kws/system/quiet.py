@@ -1,4 +1,4 @@
-"""Native libraries (sound, LiteRT) write straight to descriptor 2; a user is told one sentence, by us."""
+"""Native libraries (sound, LiteRT) write straight to descriptor 2; users get one sentence, from kws."""
 
 import io
 import os

@@ -83,7 +83,7 @@ def test_the_command(tone_model: KwsModel, exported: Path, tmp_path: Path) -> No
         check=False,
     )
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
-    assert f"{whole} is {model}'s" in done.stdout
+    assert f"{whole} was exported from {model}" in done.stdout
     assert "half.onnx: was not written by kws export, or is cut short" in done.stderr
     told = CliRunner().invoke(verify, [str(model), str(whole), "--seconds", "1", "--json"], catch_exceptions=False)
     assert [entry["steps"] > 50 for entry in json.loads(told.stdout).values()] == [True]

@@ -85,7 +85,7 @@ def test_silence_is_zero() -> None:
 
 
 def test_it_has_one_implementation() -> None:
-    with pytest.raises(KwsError, match=r"'numpy' is none of kind \"micro\"; choose auto"):
+    with pytest.raises(KwsError, match=r"kind \"micro\" has no frontend implementation 'numpy'; choose auto"):
         Frontend(CONFIG, "numpy")
 
 

@@ -119,7 +119,7 @@ BROKEN: dict[str, tuple[Callable[[], QuantGraph], str]] = {
     "reshape quant": (lambda: with_tensor("features", quant=Quant(0.5, -128)), "'features' has Quant"),
     "concat empty": (lambda: with_op(1, Concat((), "window")), "one or more"),
     "concat columns": (lambda: with_op(1, Concat(("last", "features"), "window")), "the same shape from the second"),
-    "concat rows": (lambda: with_op(1, Concat(("last",), "window")), "have 1 rows together, the output 2"),
+    "concat rows": (lambda: with_op(1, Concat(("last",), "window")), "have 1 rows in total, but the output has 2"),
     "concat quant": (lambda: with_tensor("window", quant=Quant(0.125, 3)), "operator 1 .*: 'last' has"),
     "slice end": (lambda: with_op(2, Slice("window", "next", 2)), "operator 2 .*: rows 2 .. 2 \\+ 1 are not all in 2"),
     "slice begin": (lambda: with_op(2, Slice("window", "next", -1)), "rows -1"),

@@ -25,13 +25,13 @@ INPUT_QUANT = input_quant(FrontendConfig())
 """That of LFBE."""
 
 KEPT_SHARE = 0.9999
-"""Of a hidden layer's activations: how many the int8 range holds; the rest is clipped."""
+"""The share of a hidden layer's activations within the int8 range; the rest is clipped."""
 
 USEFUL_LOGIT = 5.5
 """The range of a centred logit is at least +-this: two labels then differ by up to 11, a posterior of 1 in Q15."""
 
 VALUES_AT_MOST = 400_000
-"""Activations that one choice looks at, evenly taken from all."""
+"""The most activations that a choice looks at, taken evenly from all."""
 
 
 @dataclass(frozen=True)
@@ -46,9 +46,9 @@ class Calibration:
 
 
 def quantized_input(features: Tensor, quant: Quant = INPUT_QUANT) -> Tensor:
-    """Return features int16 as the values that the int8 graph hears: float32, on the grid of ``quant``, any shape.
+    """Return features int16 as the values that the int8 graph sees: float32, on the grid of ``quant``, any shape.
 
-    Training on this grid leaves nothing to be lost at the input.
+    Training on this grid loses nothing at the input.
     """
     steps = (
         (features.float() * (2.0**-LFBE_FRACTION_BITS / quant.scale))

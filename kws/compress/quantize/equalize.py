@@ -26,7 +26,7 @@ ACTIVATION_SHARE = 0.75
 """The exponent of the activations; that of the weights is the rest."""
 
 LEAST = 1.0 / 32.0
-"""Of the largest channel: a smaller one is taken for as large, since one that calibration hardly saw may yet speak."""
+"""Of the largest channel: a smaller one counts as this large, as one that calibration hardly saw may matter."""
 
 
 def equalize(graph: FloatGraph, features: NDArray[np.floating]) -> FloatGraph:

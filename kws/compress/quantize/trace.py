@@ -5,7 +5,7 @@ from kws.errors import KwsError
 
 
 class Trace:
-    """The nodes found so far, by name; the features' width is what the first layer takes."""
+    """The nodes so far, by name; the features' width is what the first layer takes."""
 
     def __init__(self) -> None:
         self.nodes: dict[str, Node] = {}
