@@ -13,6 +13,9 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 TORCH := $(shell sed -n 's/^torch==//p' constraints.txt)
 SOURCES := pyproject.toml setup.py constraints.txt kws/runtime/build.py $(wildcard firmware_export/runtime/*.[ch])
 
+# Images of containers set it; then every process would compile every module anew, which costs the tests minutes.
+unexport PYTHONDONTWRITEBYTECODE
+
 # Each file's tests in one process, in the order that tests/support/order.py gives.
 PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --durations 10
 
