@@ -14,6 +14,9 @@ TORCH := $(shell sed -n 's/^torch==//p' constraints.txt)
 C_FILES := find firmware_export kws examples tests -name '*.[ch]'
 SOURCES := pyproject.toml setup.py constraints.txt kws/runtime/build.py $(wildcard firmware_export/runtime/*.[ch] kws/runtime/*.[ch])
 
+# Images of containers set it; then every process would compile every module anew, which costs the tests minutes.
+unexport PYTHONDONTWRITEBYTECODE
+
 # Each file's tests in one process, in the order that tests/support/order.py gives.
 PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --durations 10
 

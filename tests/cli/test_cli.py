@@ -13,9 +13,11 @@ import numpy as np
 import pytest
 import soundfile
 import soxr
+from click.testing import CliRunner
 from numpy.typing import NDArray
 
 from kws.audio import write_audio
+from kws.cli import command
 from kws.detector.model_file import KwsModel, load, save
 from tests.support.warm import RunKws
 
@@ -161,6 +163,7 @@ def test_info_says_what_the_model_is_and_what_runs_it(run: Run, model_path: Path
     assert "beep" in turned_off.stdout
 
 
+@pytest.mark.slow
 def test_export_writes_what_agrees_with_the_graph(run: Run, model_path: Path, tmp_path: Path) -> None:
     result = run("export", model_path, "--out", tmp_path / "out", "--verify-seconds", "3", "--json")
     assert result.returncode == 0, result.stderr
@@ -327,7 +330,7 @@ def test_help_names_every_command_and_bad_usage_ends_with_2(run: Run) -> None:
     text = run("--help").stdout
     for name in ("quickstart", "synth", "train", "evaluate", "detect", "listen", "export", "info", "models"):
         assert name in text
-        assert run(name, "--help").returncode == 0
+        assert CliRunner().invoke(command, [name, "--help"], catch_exceptions=False).exit_code == 0
     assert run("--version").stdout.strip().endswith("0.1.0")
     for arguments in ((), ("nonsense",), ("detect",), ("listen",), ("synth",), ("info", "missing.kws")):
         result = run(*arguments)

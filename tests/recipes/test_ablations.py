@@ -112,6 +112,7 @@ def test_a_table_is_printed_and_kept(
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "runs").rglob("*.kws")} == written
 
 
+@pytest.mark.slow
 def test_it_runs_the_command_and_ends_with_its_sentence(ablations: ModuleType) -> None:
     assert "version" in ablations.kws("--version")
     with pytest.raises(SystemExit, match=r"(?s)nowhere\.toml: cannot be read.*kws train failed"):

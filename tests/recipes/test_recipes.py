@@ -134,6 +134,7 @@ def test_the_wake_word_recipe_learns_from_pieces_and_from_no_recording_of_the_ph
     assert found == {"alexa", "neg_word", "neg_speech", "noise"}
 
 
+@pytest.mark.train
 @pytest.mark.parametrize(
     ("label_unit", "labels", "keywords"),
     [

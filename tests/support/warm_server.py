@@ -8,6 +8,7 @@ each child imports it, as a new process does.
 
 import contextlib
 import gc
+import importlib
 import json
 import os
 import runpy
@@ -15,15 +16,8 @@ import signal
 import socket
 import sys
 
-import click
-import numpy as np
-import rich.live
-import safetensors
-import soundfile
-import soxr
-import torch._dynamo  # which the first optimizer of a process imports
-
-LIBRARIES = (click, np, rich.live, safetensors, soundfile, soxr, torch)
+LIBRARIES = ("click", "numpy", "rich.live", "safetensors", "soundfile", "soxr", "torch", "torch._dynamo")
+"""The last one is what the first optimizer of a process imports."""
 
 
 def serve(channel: socket.socket) -> list[str]:
@@ -57,6 +51,8 @@ def serve(channel: socket.socket) -> list[str]:
 
 if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for name in LIBRARIES:
+        importlib.import_module(name)
     gc.freeze()  # else each child takes half a second to look through torch's objects when it ends
     sys.argv[1:] = serve(socket.socket(fileno=int(sys.argv[1])))
     sys.path[0] = os.getcwd()

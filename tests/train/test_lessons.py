@@ -216,6 +216,7 @@ def run(task: Task, config: TrainConfig, directory: Path, until: int | None = No
     return trainer, trainer.fit(until)
 
 
+@pytest.mark.train
 def test_training_with_both_resumes_bit_for_bit(
     task: Task, short: TrainConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

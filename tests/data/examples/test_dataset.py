@@ -150,6 +150,7 @@ def test_example_n_is_the_same_whatever_came_before(pool: ClipPool) -> None:
     assert not np.array_equal(fresh.example(7)[0], dataset(pool, seed=2).example(7)[0])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("backend", "workers"), [("threads", 0), ("threads", 4), ("processes", 2)])
 def test_batches_do_not_depend_on_who_draws_them(
     pool: ClipPool, tmp_path: Path, backend: Backend, workers: int
@@ -182,6 +183,7 @@ def test_ranks_together_have_the_batch_of_one(pool: ClipPool) -> None:
         dataset(pool).batch(0, 7, 2, 2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backend", ["threads", "processes"])
 def test_whoever_prepares_batches_ends_when_the_iteration_is_left(pool: ClipPool, backend: Backend) -> None:
     def begin_and_leave() -> None:

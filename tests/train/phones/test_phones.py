@@ -28,6 +28,8 @@ from kws.train.phones.recognizer import Effort
 from kws.train.recipe_data import read_data
 from kws.train.run import build_models, teacher_recipe, train
 
+pytestmark = pytest.mark.train
+
 TEXTS = (
     "hay may make him happy again",
     "the marble was carved in the garden",
