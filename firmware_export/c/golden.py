@@ -77,7 +77,7 @@ typedef struct {{
     uint32_t step;
     int32_t score;
     int32_t phrase;
-}} golden_detection_t;
+}} kws_golden_detection_t;
 
 {tables}
 
@@ -89,23 +89,23 @@ def header(golden: Golden, model_hash: str) -> str:
     """Return kws_golden.h: the arrays of the self-test, tied to model.c by the model's hash."""
     steps, labels = golden.logits.shape
     defines = {
-        "GOLDEN_MODEL_HASH": c_text.string(model_hash),
-        "GOLDEN_SAMPLES": f"{len(golden.samples)}u",
-        "GOLDEN_STEPS": f"{steps}u",
-        "GOLDEN_LABELS": f"{labels}u",
-        "GOLDEN_PHRASES": f"{len(golden.thresholds)}u",
-        "GOLDEN_DETECTIONS": f"{len(golden.detections)}u",
+        "KWS_GOLDEN_MODEL_HASH": c_text.string(model_hash),
+        "KWS_GOLDEN_SAMPLES": f"{len(golden.samples)}u",
+        "KWS_GOLDEN_STEPS": f"{steps}u",
+        "KWS_GOLDEN_LABELS": f"{labels}u",
+        "KWS_GOLDEN_PHRASES": f"{len(golden.thresholds)}u",
+        "KWS_GOLDEN_DETECTIONS": f"{len(golden.detections)}u",
     }
     rows = [
         f"{{{count}u, {step}u, {golden.scores[step, phrase]}, {phrase}}}"
         for count, (step, phrase) in zip(golden.sample_counts, golden.detections, strict=True)
     ]
     tables = [
-        c_text.table("golden_detection_t", "golden_detections", rows),
-        c_text.array("golden_thresholds", np.array(golden.thresholds, np.uint16)),
-        c_text.array("golden_samples", golden.samples),
-        c_text.array("golden_logits", golden.logits),
-        c_text.array("golden_scores", golden.scores.astype(np.uint16)),
+        c_text.table("kws_golden_detection_t", "kws_golden_detections", rows),
+        c_text.array("kws_golden_thresholds", np.array(golden.thresholds, np.uint16)),
+        c_text.array("kws_golden_samples", golden.samples),
+        c_text.array("kws_golden_logits", golden.logits),
+        c_text.array("kws_golden_scores", golden.scores.astype(np.uint16)),
     ]
     return _HEADER.format(
         defines="\n".join(f"#define {name} {value}" for name, value in defines.items()), tables="\n\n".join(tables)

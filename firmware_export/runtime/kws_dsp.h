@@ -24,14 +24,14 @@
 #endif
 
 /* A number that compilers would otherwise compute anew in every round of a loop. */
-static inline int32_t in_register(int32_t value)
+static inline int32_t kws_in_register(int32_t value)
 {
     __asm__("" : "+r"(value));
     return value;
 }
 
 /* Four bytes from anywhere: one load, these processors read words from any address. */
-static inline uint32_t load_word(const void *bytes)
+static inline uint32_t kws_load_word(const void *bytes)
 {
     uint32_t word;
     __builtin_memcpy(&word, bytes, sizeof word);
@@ -39,19 +39,19 @@ static inline uint32_t load_word(const void *bytes)
 }
 
 /* Two words from a multiple of four, in one load that moves the address on. */
-#define LOAD_TWO(first, second, address) \
+#define KWS_LOAD_TWO(first, second, address) \
     __asm__ volatile("ldrd %0, %1, [%2], #8" : "=&r"(first), "=&r"(second), "+&r"(address) : : "memory")
 
 /* The same, and the address stays. */
-#define LOAD_TWO_AT(first, second, address) \
+#define KWS_LOAD_TWO_AT(first, second, address) \
     __asm__ volatile("ldrd %0, %1, [%2]" : "=&r"(first), "=&r"(second) : "r"(address) : "memory")
 
 /* Two words to a multiple of four likewise. */
-#define STORE_TWO(first, second, address) \
+#define KWS_STORE_TWO(first, second, address) \
     __asm__ volatile("strd %1, %2, [%0], #8" : "+&r"(address) : "r"(first), "r"(second) : "memory")
 
 /* Bytes 0 and 2, sign extended to the two halves. */
-static inline uint32_t widen_even(uint32_t bytes)
+static inline uint32_t kws_widen_even(uint32_t bytes)
 {
     uint32_t halves;
     __asm__("sxtb16 %0, %1" : "=r"(halves) : "r"(bytes));
@@ -59,30 +59,22 @@ static inline uint32_t widen_even(uint32_t bytes)
 }
 
 /* Bytes 1 and 3. */
-static inline uint32_t widen_odd(uint32_t bytes)
+static inline uint32_t kws_widen_odd(uint32_t bytes)
 {
     uint32_t halves;
     __asm__("sxtb16 %0, %1, ror #8" : "=r"(halves) : "r"(bytes));
     return halves;
 }
 
-/* sum + the product of the low halves + the product of the high halves. */
-static inline uint32_t multiply_halves(uint32_t a, uint32_t b, uint32_t sum)
-{
-    uint32_t result;
-    __asm__("smlad %0, %1, %2, %3" : "=r"(result) : "r"(a), "r"(b), "r"(sum));
-    return result;
-}
-
 /* A product of two halves. */
-static inline int32_t product_of_low(uint32_t a, uint32_t b)
+static inline int32_t kws_product_of_low(uint32_t a, uint32_t b)
 {
     int32_t result;
     __asm__("smulbb %0, %1, %2" : "=r"(result) : "r"(a), "r"(b));
     return result;
 }
 
-static inline int32_t product_of_high(uint32_t a, uint32_t b)
+static inline int32_t kws_product_of_high(uint32_t a, uint32_t b)
 {
     int32_t result;
     __asm__("smultt %0, %1, %2" : "=r"(result) : "r"(a), "r"(b));
@@ -90,21 +82,21 @@ static inline int32_t product_of_high(uint32_t a, uint32_t b)
 }
 
 /* sum + a product of two halves. */
-static inline int32_t multiply_low(uint32_t a, uint32_t b, int32_t sum)
+static inline int32_t kws_multiply_low(uint32_t a, uint32_t b, int32_t sum)
 {
     int32_t result;
     __asm__("smlabb %0, %1, %2, %3" : "=r"(result) : "r"(a), "r"(b), "r"(sum));
     return result;
 }
 
-static inline int32_t multiply_high_by_low(uint32_t a, uint32_t b, int32_t sum)
+static inline int32_t kws_multiply_high_by_low(uint32_t a, uint32_t b, int32_t sum)
 {
     int32_t result;
     __asm__("smlatb %0, %1, %2, %3" : "=r"(result) : "r"(a), "r"(b), "r"(sum));
     return result;
 }
 
-static inline int32_t multiply_high_by_high(uint32_t a, uint32_t b, int32_t sum)
+static inline int32_t kws_multiply_high_by_high(uint32_t a, uint32_t b, int32_t sum)
 {
     int32_t result;
     __asm__("smlatt %0, %1, %2, %3" : "=r"(result) : "r"(a), "r"(b), "r"(sum));
@@ -112,23 +104,15 @@ static inline int32_t multiply_high_by_high(uint32_t a, uint32_t b, int32_t sum)
 }
 
 /* The low half of each, the first one's lower. */
-static inline uint32_t low_halves(uint32_t first, uint32_t second)
+static inline uint32_t kws_low_halves(uint32_t first, uint32_t second)
 {
     uint32_t halves;
     __asm__("pkhbt %0, %1, %2, lsl #16" : "=r"(halves) : "r"(first), "r"(second));
     return halves;
 }
 
-/* The high half of each, the first one's lower. */
-static inline uint32_t high_halves(uint32_t first, uint32_t second)
-{
-    uint32_t halves;
-    __asm__("pkhtb %0, %1, %2, asr #16" : "=r"(halves) : "r"(second), "r"(first));
-    return halves;
-}
-
 /* sum + a * b / 2^32, rounded to nearest, ties up. */
-static inline int32_t multiply_high(int32_t a, int32_t b, int32_t sum)
+static inline int32_t kws_multiply_high(int32_t a, int32_t b, int32_t sum)
 {
     int32_t result;
     __asm__("smmlar %0, %1, %2, %3" : "=r"(result) : "r"(a), "r"(b), "r"(sum));
@@ -136,7 +120,7 @@ static inline int32_t multiply_high(int32_t a, int32_t b, int32_t sum)
 }
 
 /* Clamped to -128 .. 127. */
-static inline int32_t saturate_byte(int32_t value)
+static inline int32_t kws_saturate_byte(int32_t value)
 {
     int32_t result;
     __asm__("ssat %0, #8, %1" : "=r"(result) : "r"(value));
@@ -144,7 +128,7 @@ static inline int32_t saturate_byte(int32_t value)
 }
 
 /* 2^(32 - exponent), exponent in the low byte of a word, 1 .. 31. */
-static inline int32_t power_below(uint32_t exponent)
+static inline int32_t kws_power_below(uint32_t exponent)
 {
     uint32_t result;
     __asm__("ror %0, %1, %2" : "=r"(result) : "r"(UINT32_C(1)), "r"(exponent));

@@ -16,7 +16,7 @@
 
 /* The rounding doubling high multiply: ties up, that is floor(product / 2^31 + 1/2). With 2^62 added nothing shifted is
  * negative (a right shift of a negative number would be the compiler's choice), and no branch is needed. */
-static inline int32_t high_multiply(int32_t value, int32_t multiplier)
+static inline int32_t kws_high_multiply(int32_t value, int32_t multiplier)
 {
     const int64_t product = (int64_t)value * multiplier;
     const uint64_t raised = (uint64_t)(product + ((INT64_C(1) << 62) + (INT64_C(1) << 30)));
@@ -24,7 +24,7 @@ static inline int32_t high_multiply(int32_t value, int32_t multiplier)
 }
 
 /* The rounding right shift by 0 .. 31: ties away from zero. */
-static inline int32_t divide_by_power_of_two(int32_t value, int32_t exponent)
+static inline int32_t kws_divide_by_power_of_two(int32_t value, int32_t exponent)
 {
     const uint32_t half = (UINT32_C(1) << exponent) >> 1;
     const uint32_t magnitude = value < 0 ? 0 - (uint32_t)value : (uint32_t)value;
@@ -32,17 +32,8 @@ static inline int32_t divide_by_power_of_two(int32_t value, int32_t exponent)
     return value < 0 ? -rounded : rounded;
 }
 
-/* kws_requantize, to be compiled into the loops. */
-static inline int32_t requantize(int32_t value, int32_t multiplier, int32_t shift)
-{
-    if (shift > 0) {
-        return high_multiply((int32_t)((uint32_t)value << shift), multiplier);
-    }
-    return divide_by_power_of_two(high_multiply(value, multiplier), -shift);
-}
-
 /* value + zero_point, clamped. A sum that leaves 32 bits, which only damaged weights make, may be any. */
-static inline int8_t add_and_clamp(int32_t value, int32_t zero_point, int32_t minimum, int32_t maximum)
+static inline int8_t kws_add_and_clamp(int32_t value, int32_t zero_point, int32_t minimum, int32_t maximum)
 {
     const int32_t sum = (int32_t)((uint32_t)value + (uint32_t)zero_point);
     return (int8_t)(sum < minimum ? minimum : sum > maximum ? maximum : sum);
@@ -50,45 +41,45 @@ static inline int8_t add_and_clamp(int32_t value, int32_t zero_point, int32_t mi
 
 /* Checks compute in unsigned 64 bits, where nothing they compute overflows: a product of two int32 that are not
  * negative is below 2^62, so that even four add up to less than 2^64. What is negative comes out as far too large. */
-static inline uint64_t product(int32_t first, int32_t second)
+static inline uint64_t kws_product(int32_t first, int32_t second)
 {
     return (uint64_t)((int64_t)first * second);
 }
 
 /* From the first of `count` (at least 1) things to the last one, `step` apart. */
-static inline uint64_t span(int32_t count, int32_t step)
+static inline uint64_t kws_span(int32_t count, int32_t step)
 {
-    return product(count - 1, step);
+    return kws_product(count - 1, step);
 }
 
-static inline int fits(const kws_graph_t *graph, uint64_t bytes)
+static inline int kws_fits(const kws_graph_t *graph, uint64_t bytes)
 {
     return bytes <= (uint32_t)graph->arena_bytes;
 }
 
-static inline int inside(const kws_graph_t *graph, int32_t offset, uint64_t bytes)
+static inline int kws_inside(const kws_graph_t *graph, int32_t offset, uint64_t bytes)
 {
-    return offset >= 0 && bytes >= 1 && fits(graph, bytes) && fits(graph, bytes + (uint32_t)offset);
+    return offset >= 0 && bytes >= 1 && kws_fits(graph, bytes) && kws_fits(graph, bytes + (uint32_t)offset);
 }
 
-static inline int is_int8(int32_t value)
+static inline int kws_is_int8(int32_t value)
 {
     return value >= -128 && value <= 127;
 }
 
-static inline int is_multiplier(int32_t multiplier, int32_t shift, int32_t largest_shift)
+static inline int kws_is_multiplier(int32_t multiplier, int32_t shift, int32_t largest_shift)
 {
     return multiplier >= 0 && shift >= -31 && shift <= largest_shift;
 }
 
-static inline int is_output(int32_t zero_point, int32_t minimum, int32_t maximum)
+static inline int kws_is_output(int32_t zero_point, int32_t minimum, int32_t maximum)
 {
-    return is_int8(zero_point) && is_int8(minimum) && is_int8(maximum) && minimum <= maximum;
+    return kws_is_int8(zero_point) && kws_is_int8(minimum) && kws_is_int8(maximum) && minimum <= maximum;
 }
 
 /* Is `plain` what the fields of that name promise, for these multipliers and shifts and this clamp? */
-static inline int are_scales(const int32_t *multipliers, const int8_t *right_shifts, int32_t count, int32_t plain,
-                             int32_t minimum, int32_t maximum)
+static inline int kws_are_scales(const int32_t *multipliers, const int8_t *right_shifts, int32_t count, int32_t plain,
+                                 int32_t minimum, int32_t maximum)
 {
     int32_t c;
     if (plain != 0 && (plain != 1 || minimum != -128 || maximum != 127)) {
@@ -96,7 +87,7 @@ static inline int are_scales(const int32_t *multipliers, const int8_t *right_shi
     }
     for (c = 0; c < count; ++c) {
         const int promised = multipliers[c] >= (INT32_C(1) << 30) && right_shifts[c] >= 2;
-        if (!is_multiplier(multipliers[c], -right_shifts[c], 30) || (plain == 1 && !promised)) {
+        if (!kws_is_multiplier(multipliers[c], -right_shifts[c], 30) || (plain == 1 && !promised)) {
             return 0;
         }
     }
@@ -104,7 +95,7 @@ static inline int are_scales(const int32_t *multipliers, const int8_t *right_shi
 }
 
 /* Constants that the operators read by words. */
-static inline int is_aligned(const void *constants)
+static inline int kws_is_aligned(const void *constants)
 {
     return ((uintptr_t)constants & 3u) == 0;
 }

@@ -21,11 +21,11 @@ static KWS_NOT_INLINE uint32_t window(const int16_t *weights, const int16_t *sam
 {
     uint32_t ones = 0;
     do {
-        const uint32_t w = load_word(weights), x = load_word(samples);
-        const int32_t re = product_of_low(x, w), im = product_of_high(x, w);
+        const uint32_t w = kws_load_word(weights), x = kws_load_word(samples);
+        const int32_t re = kws_product_of_low(x, w), im = kws_product_of_high(x, w);
         weights += 2;
         samples += 2;
-        STORE_TWO(re, im, slots);
+        KWS_STORE_TWO(re, im, slots);
         ones |= (uint32_t)(re ^ (re >> 31));
         ones |= (uint32_t)(im ^ (im >> 31));
     } while (slots != end);
@@ -38,13 +38,13 @@ static KWS_NOT_INLINE void normalise(int32_t *slots, const int32_t *end, int32_t
     int32_t re, im;
     if (left >= 0) {
         do {
-            LOAD_TWO_AT(re, im, slots);
-            STORE_TWO((int32_t)((uint32_t)re << left), (int32_t)((uint32_t)im << left), slots);
+            KWS_LOAD_TWO_AT(re, im, slots);
+            KWS_STORE_TWO((int32_t)((uint32_t)re << left), (int32_t)((uint32_t)im << left), slots);
         } while (slots != end);
     } else {
         do {
-            LOAD_TWO_AT(re, im, slots);
-            STORE_TWO(re >> -left, im >> -left, slots);
+            KWS_LOAD_TWO_AT(re, im, slots);
+            KWS_STORE_TWO(re >> -left, im >> -left, slots);
         } while (slots != end);
     }
 }
@@ -69,23 +69,23 @@ static KWS_NOT_INLINE void radix4_halved(int32_t *a, size_t step)
 {
     int32_t *b = a + step, *c = b + step, *d = c + step;
     int32_t a_re, a_im, b_re, b_im, c_re, c_im, d_re, d_im;
-    LOAD_TWO_AT(a_re, a_im, a);
-    LOAD_TWO_AT(b_re, b_im, b);
-    LOAD_TWO_AT(c_re, c_im, c);
-    LOAD_TWO_AT(d_re, d_im, d);
+    KWS_LOAD_TWO_AT(a_re, a_im, a);
+    KWS_LOAD_TWO_AT(b_re, b_im, b);
+    KWS_LOAD_TWO_AT(c_re, c_im, c);
+    KWS_LOAD_TWO_AT(d_re, d_im, d);
     RADIX4(a_re, a_im, b_re, b_im, c_re, c_im, d_re, d_im);
-    STORE_TWO(a_re >> 1, a_im >> 1, a);
-    STORE_TWO(c_re >> 1, d_re >> 1, b);
-    STORE_TWO(b_re >> 1, b_im >> 1, c);
-    STORE_TWO(d_im >> 1, c_im >> 1, d);
+    KWS_STORE_TWO(a_re >> 1, a_im >> 1, a);
+    KWS_STORE_TWO(c_re >> 1, d_re >> 1, b);
+    KWS_STORE_TWO(b_re >> 1, b_im >> 1, c);
+    KWS_STORE_TWO(d_im >> 1, c_im >> 1, d);
 }
 
 /* A number turned back by the next twiddle goes to the next slot. */
-#define TURN(re, im, w, slot)                                                                      \
-    do {                                                                                           \
-        int32_t cosine_, sine_;                                                                    \
-        LOAD_TWO(cosine_, sine_, w);                                                               \
-        STORE_TWO(high(re, cosine_) + high(im, sine_), high(im, cosine_) - high(re, sine_), slot); \
+#define TURN(re, im, w, slot)                                                                          \
+    do {                                                                                               \
+        int32_t cosine_, sine_;                                                                        \
+        KWS_LOAD_TWO(cosine_, sine_, w);                                                               \
+        KWS_STORE_TWO(high(re, cosine_) + high(im, sine_), high(im, cosine_) - high(re, sine_), slot); \
     } while (0)
 
 /* The same for one k after the other, output r turned back by twiddle r; returns the next twiddles. */
@@ -96,12 +96,12 @@ static KWS_NOT_INLINE const int32_t *turned(int32_t *a, size_t step, const int32
     a += 2, b += 2, c += 2, d += 2;
     while (a != end) {
         int32_t a_re, a_im, b_re, b_im, c_re, c_im, d_re, d_im;
-        LOAD_TWO_AT(a_re, a_im, a);
-        LOAD_TWO_AT(b_re, b_im, b);
-        LOAD_TWO_AT(c_re, c_im, c);
-        LOAD_TWO_AT(d_re, d_im, d);
+        KWS_LOAD_TWO_AT(a_re, a_im, a);
+        KWS_LOAD_TWO_AT(b_re, b_im, b);
+        KWS_LOAD_TWO_AT(c_re, c_im, c);
+        KWS_LOAD_TWO_AT(d_re, d_im, d);
         RADIX4(a_re, a_im, b_re, b_im, c_re, c_im, d_re, d_im);
-        STORE_TWO(a_re >> 1, a_im >> 1, a);
+        KWS_STORE_TWO(a_re >> 1, a_im >> 1, a);
         TURN(c_re, d_re, w, b);
         TURN(b_re, b_im, w, c);
         TURN(d_im, c_im, w, d);
@@ -115,10 +115,10 @@ static void radix2(int32_t *slots, const int32_t *end)
     while (slots != end) {
         int32_t *next = slots;
         int32_t a_re, a_im, b_re, b_im;
-        LOAD_TWO(a_re, a_im, next);
-        LOAD_TWO(b_re, b_im, next);
-        STORE_TWO(a_re + b_re, a_im + b_im, slots);
-        STORE_TWO(a_re - b_re, a_im - b_im, slots);
+        KWS_LOAD_TWO(a_re, a_im, next);
+        KWS_LOAD_TWO(b_re, b_im, next);
+        KWS_STORE_TWO(a_re + b_re, a_im + b_im, slots);
+        KWS_STORE_TWO(a_re - b_re, a_im - b_im, slots);
     }
 }
 
@@ -128,15 +128,15 @@ static KWS_NOT_INLINE void radix4_row(int32_t *slots, const int32_t *end)
     const int32_t *next = slots;
     while (next != end) {
         int32_t a_re, a_im, b_re, b_im, c_re, c_im, d_re, d_im;
-        LOAD_TWO(a_re, a_im, next);
-        LOAD_TWO(b_re, b_im, next);
-        LOAD_TWO(c_re, c_im, next);
-        LOAD_TWO(d_re, d_im, next);
+        KWS_LOAD_TWO(a_re, a_im, next);
+        KWS_LOAD_TWO(b_re, b_im, next);
+        KWS_LOAD_TWO(c_re, c_im, next);
+        KWS_LOAD_TWO(d_re, d_im, next);
         RADIX4(a_re, a_im, b_re, b_im, c_re, c_im, d_re, d_im);
-        STORE_TWO(a_re, a_im, slots);
-        STORE_TWO(c_re, d_re, slots);
-        STORE_TWO(b_re, b_im, slots);
-        STORE_TWO(d_im, c_im, slots);
+        KWS_STORE_TWO(a_re, a_im, slots);
+        KWS_STORE_TWO(c_re, d_re, slots);
+        KWS_STORE_TWO(b_re, b_im, slots);
+        KWS_STORE_TWO(d_im, c_im, slots);
     }
 }
 
@@ -166,7 +166,7 @@ static inline uint64_t square(int32_t re, int32_t im)
     return (uint64_t)((int64_t)re * re + (int64_t)im * im) >> POWER_SHIFT;
 }
 
-#define STORE_POWER(power, address) STORE_TWO((uint32_t)(power), (uint32_t)((power) >> 32), address)
+#define STORE_POWER(power, address) KWS_STORE_TWO((uint32_t)(power), (uint32_t)((power) >> 32), address)
 
 /* Replace the bins of the complex FFT by the powers of the same bins of the real one. */
 static KWS_NOT_INLINE void powers(const uint16_t *order, size_t points, const int32_t *split, int32_t *slots)
@@ -177,11 +177,11 @@ static KWS_NOT_INLINE void powers(const uint16_t *order, size_t points, const in
     do {
         int32_t *a = slots + 2u * *low++, *b = slots + 2u * *up--;
         int32_t cosine, sine, odd_re, odd_im;
-        LOAD_TWO_AT(a_re, a_im, a);
-        LOAD_TWO_AT(b_re, b_im, b);
+        KWS_LOAD_TWO_AT(a_re, a_im, a);
+        KWS_LOAD_TWO_AT(b_re, b_im, b);
         BUTTERFLY(a_re, b_re);
         BUTTERFLY(a_im, b_im);
-        LOAD_TWO(cosine, sine, split);
+        KWS_LOAD_TWO(cosine, sine, split);
         odd_re = high(a_im, cosine) - high(b_re, sine);
         odd_im = high(b_re, cosine) + high(a_im, sine);
         power = square((a_re >> 1) + odd_re, (b_im >> 1) - odd_im);
@@ -190,7 +190,7 @@ static KWS_NOT_INLINE void powers(const uint16_t *order, size_t points, const in
         STORE_POWER(power, b);
     } while (low != up);
     middle = slots + 2u * *low;
-    LOAD_TWO_AT(a_re, a_im, middle);
+    KWS_LOAD_TWO_AT(a_re, a_im, middle);
     power = square(a_re, a_im);
     STORE_POWER(power, middle);
 }
@@ -224,7 +224,7 @@ static KWS_NOT_INLINE void bands(const kws_lfbe_tables_t *tables, const int32_t 
 {
     const uint16_t *weight = tables->mel_weights, *edge = tables->mel_edges;
     const uint16_t *order = tables->order + *edge, *table = tables->log2_table;
-    const int32_t offset = in_register((63 - scale) * 32768 + 32);
+    const int32_t offset = kws_in_register((63 - scale) * 32768 + 32);
     uint32_t left = tables->bands;
     uint64_t before = 0;
     for (;;) {
@@ -233,7 +233,7 @@ static KWS_NOT_INLINE void bands(const kws_lfbe_tables_t *tables, const int32_t 
         while (weight != end) {
             const int32_t *slot = slots + 2u * *order++;
             uint32_t lower, upper;
-            LOAD_TWO_AT(lower, upper, slot);
+            KWS_LOAD_TWO_AT(lower, upper, slot);
             sum += (uint64_t)upper << 32 | lower;
             rising += (uint64_t)lower * *weight + ((uint64_t)(upper * *weight) << 32);
             weight++;

@@ -6,7 +6,10 @@
 
 int32_t kws_requantize(int32_t value, int32_t multiplier, int32_t shift)
 {
-    return requantize(value, multiplier, shift);
+    if (shift > 0) {
+        return kws_high_multiply((int32_t)((uint32_t)value << shift), multiplier);
+    }
+    return kws_divide_by_power_of_two(kws_high_multiply(value, multiplier), -shift);
 }
 
 void kws_quantize_features(const kws_graph_t *graph, const int16_t *lfbe, int32_t count, int8_t *features)
@@ -15,7 +18,7 @@ void kws_quantize_features(const kws_graph_t *graph, const int16_t *lfbe, int32_
     KWS_ROLLED
     for (i = 0; i < count; ++i) {
         const int32_t value = kws_requantize(lfbe[i], graph->input_multiplier, graph->input_shift);
-        features[i] = add_and_clamp(value, graph->input_zero_point, -128, 127);
+        features[i] = kws_add_and_clamp(value, graph->input_zero_point, -128, 127);
     }
 }
 
@@ -102,7 +105,8 @@ void kws_graph_run(const kws_graph_t *graph, int8_t *arena, const int8_t *featur
 KWS_SMALL static int32_t check_copy(const kws_graph_t *graph, const kws_copy_t *copy)
 {
     const uint64_t bytes = (uint64_t)copy->bytes;
-    return inside(graph, copy->source, bytes) && inside(graph, copy->target, bytes) ? KWS_GRAPH_OK : KWS_GRAPH_BOUNDS;
+    return kws_inside(graph, copy->source, bytes) && kws_inside(graph, copy->target, bytes) ? KWS_GRAPH_OK
+                                                                                            : KWS_GRAPH_BOUNDS;
 }
 
 KWS_SMALL static int32_t check_op(const kws_graph_t *graph, const kws_op_t *op)
@@ -136,11 +140,11 @@ KWS_SMALL static int32_t check_ends(const kws_graph_t *graph)
         graph->state_count < 0 || (graph->op_count > 0 && !graph->ops) || (graph->state_count > 0 && !graph->states)) {
         return KWS_GRAPH_INCOMPLETE;
     }
-    if (!is_multiplier(graph->input_multiplier, graph->input_shift, 15) || !is_int8(graph->input_zero_point)) {
+    if (!kws_is_multiplier(graph->input_multiplier, graph->input_shift, 15) || !kws_is_int8(graph->input_zero_point)) {
         return KWS_GRAPH_VALUES;
     }
-    if (!inside(graph, graph->input, product(graph->stride, graph->bands)) ||
-        !inside(graph, graph->output, (uint64_t)graph->outputs)) {
+    if (!kws_inside(graph, graph->input, kws_product(graph->stride, graph->bands)) ||
+        !kws_inside(graph, graph->output, (uint64_t)graph->outputs)) {
         return KWS_GRAPH_BOUNDS;
     }
     return KWS_GRAPH_OK;
@@ -148,10 +152,10 @@ KWS_SMALL static int32_t check_ends(const kws_graph_t *graph)
 
 KWS_SMALL static int32_t check_state(const kws_graph_t *graph, const kws_state_t *state)
 {
-    if (!is_int8(state->zero_point)) {
+    if (!kws_is_int8(state->zero_point)) {
         return KWS_GRAPH_VALUES;
     }
-    return inside(graph, state->offset, (uint64_t)state->bytes) ? KWS_GRAPH_OK : KWS_GRAPH_BOUNDS;
+    return kws_inside(graph, state->offset, (uint64_t)state->bytes) ? KWS_GRAPH_OK : KWS_GRAPH_BOUNDS;
 }
 
 KWS_SMALL int32_t kws_graph_check(const kws_graph_t *graph)

@@ -12,8 +12,8 @@
 static inline void widen_group(const int8_t *x, int16_t *inputs)
 {
 #ifdef KWS_DSP
-    const uint32_t bytes = load_word(x);
-    STORE_TWO(widen_even(bytes), widen_odd(bytes), inputs);
+    const uint32_t bytes = kws_load_word(x);
+    KWS_STORE_TWO(kws_widen_even(bytes), kws_widen_odd(bytes), inputs);
 #else
     inputs[0] = x[0];
     inputs[1] = x[2];
@@ -69,8 +69,8 @@ static void widen(const kws_conv2d_t *conv, const int8_t *x, int32_t begin, int3
 
 static void conv2d_position(const kws_conv2d_t *conv, const int8_t *x, int32_t *sums, int8_t *y)
 {
-    const scaling_t scaling = {conv->multipliers,    conv->right_shifts,   conv->output_zero_point,
-                               conv->output_minimum, conv->output_maximum, conv->plain};
+    const kws_scaling_t scaling = {conv->multipliers,    conv->right_shifts,   conv->output_zero_point,
+                                   conv->output_minimum, conv->output_maximum, conv->plain};
     int16_t *inputs = (int16_t *)(void *)(sums + ((conv->output_channels + 3) & ~3));
     const int32_t whole = conv->runs * conv->run_bytes;
     const int32_t *base = conv->bias;
@@ -109,19 +109,19 @@ void kws_run_conv2d(const kws_conv2d_t *conv, int8_t *arena)
 
 KWS_SMALL static int32_t check_bounds(const kws_graph_t *graph, const kws_conv2d_t *conv)
 {
-    const uint64_t positions = product(conv->output_time, conv->output_frequency);
-    const uint64_t inputs = product(conv->runs, conv->run_bytes);
-    const uint64_t last = span(conv->output_time, conv->step_time) +
-                          span(conv->output_frequency, conv->step_frequency) + span(conv->runs, conv->run_step);
+    const uint64_t positions = kws_product(conv->output_time, conv->output_frequency);
+    const uint64_t inputs = kws_product(conv->runs, conv->run_bytes);
+    const uint64_t last = kws_span(conv->output_time, conv->step_time) +
+                          kws_span(conv->output_frequency, conv->step_frequency) + kws_span(conv->runs, conv->run_step);
     const uint64_t sums = ((uint64_t)conv->output_channels + 3u) / 4u * 4u;
     const uint64_t widened = inputs < KWS_CONV_BLOCK ? (inputs + 3u) / 4u * 4u : KWS_CONV_BLOCK;
-    if (conv->step_time < 0 || conv->step_frequency < 0 || conv->run_step < 0 || !fits(graph, positions) ||
+    if (conv->step_time < 0 || conv->step_frequency < 0 || conv->run_step < 0 || !kws_fits(graph, positions) ||
         inputs > INT32_MAX - 3) {
         return KWS_GRAPH_BOUNDS;
     }
-    if (!inside(graph, conv->input, last + (uint64_t)conv->run_bytes) ||
-        !inside(graph, conv->output, positions * (uint64_t)conv->output_channels) || (conv->scratch & 3) != 0 ||
-        !inside(graph, conv->scratch, 4u * sums + 2u * widened)) {
+    if (!kws_inside(graph, conv->input, last + (uint64_t)conv->run_bytes) ||
+        !kws_inside(graph, conv->output, positions * (uint64_t)conv->output_channels) || (conv->scratch & 3) != 0 ||
+        !kws_inside(graph, conv->scratch, 4u * sums + 2u * widened)) {
         return KWS_GRAPH_BOUNDS;
     }
     return KWS_GRAPH_OK;
@@ -134,7 +134,7 @@ KWS_SMALL static int are_rows(const kws_conv2d_t *conv)
     return (conv->weight_bits == 8 || conv->weight_bits == 4) &&
            conv->rows == (conv->output_channels - 1) / together + 1 &&
            conv->row_inputs == (conv->runs * conv->run_bytes + 3) / 4 * 4 &&
-           product(conv->rows, conv->row_inputs) <= INT32_MAX / 2 && is_aligned(conv->weights);
+           kws_product(conv->rows, conv->row_inputs) <= INT32_MAX / 2 && kws_is_aligned(conv->weights);
 }
 
 KWS_SMALL int32_t kws_check_conv2d(const kws_graph_t *graph, const kws_conv2d_t *conv)
@@ -143,7 +143,7 @@ KWS_SMALL int32_t kws_check_conv2d(const kws_graph_t *graph, const kws_conv2d_t 
         conv->run_bytes < 1 || !conv->weights || !conv->bias || !conv->multipliers || !conv->right_shifts) {
         return KWS_GRAPH_INCOMPLETE;
     }
-    if (!is_output(conv->output_zero_point, conv->output_minimum, conv->output_maximum)) {
+    if (!kws_is_output(conv->output_zero_point, conv->output_minimum, conv->output_maximum)) {
         return KWS_GRAPH_VALUES;
     }
     if (check_bounds(graph, conv) != KWS_GRAPH_OK) {
@@ -152,8 +152,8 @@ KWS_SMALL int32_t kws_check_conv2d(const kws_graph_t *graph, const kws_conv2d_t 
     if (!are_rows(conv)) {
         return KWS_GRAPH_VALUES;
     }
-    return are_scales(conv->multipliers, conv->right_shifts, conv->output_channels, conv->plain, conv->output_minimum,
-                      conv->output_maximum)
+    return kws_are_scales(conv->multipliers, conv->right_shifts, conv->output_channels, conv->plain,
+                          conv->output_minimum, conv->output_maximum)
                ? KWS_GRAPH_OK
                : KWS_GRAPH_VALUES;
 }

@@ -119,8 +119,8 @@ REST static void depthwise_position(const kws_depthwise_conv2d_t *conv, int32_t 
 {
     const int32_t group_bytes = 4 * conv->odd + conv->weight_bits * conv->pairs;
     for (; first < conv->channels; first += KWS_HELD) {
-        const scaling_t scaling = {conv->multipliers + first, conv->right_shifts + first, conv->output_zero_point,
-                                   conv->output_minimum,      conv->output_maximum,       conv->plain};
+        const kws_scaling_t scaling = {conv->multipliers + first, conv->right_shifts + first, conv->output_zero_point,
+                                       conv->output_minimum,      conv->output_maximum,       conv->plain};
         const int8_t *w = conv->weights + (ptrdiff_t)(first / 4) * group_bytes;
         const int32_t channels = conv->channels - first < KWS_HELD ? conv->channels - first : KWS_HELD;
         int32_t sums[KWS_HELD];
@@ -164,22 +164,22 @@ REST void kws_run_depthwise_conv2d(const kws_depthwise_conv2d_t *conv, int8_t *a
 
 KWS_SMALL static int32_t check_bounds(const kws_graph_t *graph, const kws_depthwise_conv2d_t *conv)
 {
-    const uint64_t positions = product(conv->output_time, conv->output_frequency);
-    const uint64_t last = span(conv->output_time, conv->step_time) +
-                          span(conv->output_frequency, conv->step_frequency) + (uint64_t)conv->channels;
+    const uint64_t positions = kws_product(conv->output_time, conv->output_frequency);
+    const uint64_t last = kws_span(conv->output_time, conv->step_time) +
+                          kws_span(conv->output_frequency, conv->step_frequency) + (uint64_t)conv->channels;
     const int32_t words = positions < KWS_MANY_POSITIONS ? conv->channels : 12 + 2 * conv->odd + 4 * conv->pairs;
     int32_t i;
-    if (conv->step_time < 0 || conv->step_frequency < 0 || !fits(graph, positions) ||
-        !inside(graph, conv->input, last) || (conv->scratch & 3) != 0 ||
-        !inside(graph, conv->scratch, product(4, words))) {
+    if (conv->step_time < 0 || conv->step_frequency < 0 || !kws_fits(graph, positions) ||
+        !kws_inside(graph, conv->input, last) || (conv->scratch & 3) != 0 ||
+        !kws_inside(graph, conv->scratch, kws_product(4, words))) {
         return KWS_GRAPH_BOUNDS;
     }
     for (i = 0; i < 2 * conv->pairs; ++i) {
-        if (conv->offsets[i] < 0 || !inside(graph, conv->input, last + (uint64_t)conv->offsets[i])) {
+        if (conv->offsets[i] < 0 || !kws_inside(graph, conv->input, last + (uint64_t)conv->offsets[i])) {
             return KWS_GRAPH_BOUNDS;
         }
     }
-    return conv->offsets[2 * conv->pairs] < 0 && inside(graph, conv->output, positions * (uint64_t)conv->channels)
+    return conv->offsets[2 * conv->pairs] < 0 && kws_inside(graph, conv->output, positions * (uint64_t)conv->channels)
                ? KWS_GRAPH_OK
                : KWS_GRAPH_BOUNDS;
 }
@@ -188,13 +188,13 @@ KWS_SMALL static int32_t check_bounds(const kws_graph_t *graph, const kws_depthw
 KWS_SMALL static int are_weights(const kws_depthwise_conv2d_t *conv)
 {
     const int32_t most = conv->weight_bits == 4 ? KWS_LARGEST_PAIRS_OF_NIBBLES : KWS_LARGEST_PAIRS;
-    return (conv->weight_bits == 8 || conv->weight_bits == 4) && conv->pairs <= most && is_aligned(conv->weights);
+    return (conv->weight_bits == 8 || conv->weight_bits == 4) && conv->pairs <= most && kws_is_aligned(conv->weights);
 }
 
 /* Has the array of the weights a length that the loops can count? */
 KWS_SMALL static int are_countable(const kws_depthwise_conv2d_t *conv)
 {
-    return product((conv->channels - 1) / 4 + 1, 4 * conv->odd + conv->weight_bits * conv->pairs) <= INT32_MAX;
+    return kws_product((conv->channels - 1) / 4 + 1, 4 * conv->odd + conv->weight_bits * conv->pairs) <= INT32_MAX;
 }
 
 KWS_SMALL int32_t kws_check_depthwise_conv2d(const kws_graph_t *graph, const kws_depthwise_conv2d_t *conv)
@@ -204,14 +204,14 @@ KWS_SMALL int32_t kws_check_depthwise_conv2d(const kws_graph_t *graph, const kws
         !conv->multipliers || !conv->right_shifts) {
         return KWS_GRAPH_INCOMPLETE;
     }
-    if (!is_output(conv->output_zero_point, conv->output_minimum, conv->output_maximum) || !are_weights(conv)) {
+    if (!kws_is_output(conv->output_zero_point, conv->output_minimum, conv->output_maximum) || !are_weights(conv)) {
         return KWS_GRAPH_VALUES;
     }
     if (check_bounds(graph, conv) != KWS_GRAPH_OK) {
         return KWS_GRAPH_BOUNDS;
     }
-    return are_countable(conv) && are_scales(conv->multipliers, conv->right_shifts, conv->channels, conv->plain,
-                                             conv->output_minimum, conv->output_maximum)
+    return are_countable(conv) && kws_are_scales(conv->multipliers, conv->right_shifts, conv->channels, conv->plain,
+                                                 conv->output_minimum, conv->output_maximum)
                ? KWS_GRAPH_OK
                : KWS_GRAPH_VALUES;
 }

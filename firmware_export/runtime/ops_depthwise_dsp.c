@@ -52,7 +52,7 @@ static inline const int8_t *add_pairs_of_bytes(const int32_t *pairs, const int8_
     register uint32_t t KWS_IN("r11");
     register uint32_t w0 KWS_IN("r12");
     register uint32_t w1 KWS_IN("lr");
-    LOAD_TWO(one, other, offsets);
+    KWS_LOAD_TWO(one, other, offsets);
     if (one >= 0) {
         __asm__ volatile(
             PAIRS_OF_BYTES
@@ -73,13 +73,13 @@ static inline void add_bytes(const kws_depthwise_conv2d_t *conv, const int8_t *x
 {
     const int8_t *w = *weights;
     if (conv->odd) {
-        const uint32_t bytes = load_word(x);
-        const uint32_t by = load_word(w);
+        const uint32_t bytes = kws_load_word(x);
+        const uint32_t by = kws_load_word(w);
         w += 4;
-        sums[0] = multiply_low(widen_even(bytes), widen_even(by), sums[0]);
-        sums[1] = multiply_low(widen_odd(bytes), widen_odd(by), sums[1]);
-        sums[2] = multiply_high_by_high(widen_even(bytes), widen_even(by), sums[2]);
-        sums[3] = multiply_high_by_high(widen_odd(bytes), widen_odd(by), sums[3]);
+        sums[0] = kws_multiply_low(kws_widen_even(bytes), kws_widen_even(by), sums[0]);
+        sums[1] = kws_multiply_low(kws_widen_odd(bytes), kws_widen_odd(by), sums[1]);
+        sums[2] = kws_multiply_high_by_high(kws_widen_even(bytes), kws_widen_even(by), sums[2]);
+        sums[3] = kws_multiply_high_by_high(kws_widen_odd(bytes), kws_widen_odd(by), sums[3]);
     }
     *weights = add_pairs_of_bytes(conv->offsets, x, w, sums);
 }
@@ -120,7 +120,7 @@ static inline const int8_t *add_pairs_of_nibbles(const int32_t *pairs, const int
     register uint32_t highest KWS_IN("r11") = UINT32_C(0xF000F000);
     register uint32_t t KWS_IN("r12");
     register uint32_t w0 KWS_IN("lr");
-    LOAD_TWO(one, other, offsets);
+    KWS_LOAD_TWO(one, other, offsets);
     if (one >= 0) {
         __asm__ volatile(PAIRS_OF_NIBBLES
                          : [s0] "+&r"(s0), [s1] "+&r"(s1), [s2] "+&r"(s2), [s3] "+&r"(s3), [one] "+&r"(one),
@@ -141,13 +141,13 @@ static inline void add_nibbles(const kws_depthwise_conv2d_t *conv, const int8_t 
     const uint32_t highest = UINT32_C(0xF000F000);
     const int8_t *w = *weights;
     if (conv->odd) {
-        const uint32_t bytes = load_word(x);
-        const uint32_t by = load_word(w);
+        const uint32_t bytes = kws_load_word(x);
+        const uint32_t by = kws_load_word(w);
         w += 4;
-        sums[0] = multiply_low(widen_even(bytes), by << 12, sums[0]);
-        sums[1] = multiply_low(widen_odd(bytes), (by << 8) & highest, sums[1]);
-        sums[2] = multiply_high_by_low(widen_even(bytes), (by << 4) & highest, sums[2]);
-        sums[3] = multiply_high_by_low(widen_odd(bytes), by & highest, sums[3]);
+        sums[0] = kws_multiply_low(kws_widen_even(bytes), by << 12, sums[0]);
+        sums[1] = kws_multiply_low(kws_widen_odd(bytes), (by << 8) & highest, sums[1]);
+        sums[2] = kws_multiply_high_by_low(kws_widen_even(bytes), (by << 4) & highest, sums[2]);
+        sums[3] = kws_multiply_high_by_low(kws_widen_odd(bytes), by & highest, sums[3]);
     }
     *weights = add_pairs_of_nibbles(conv->offsets, x, w, sums);
 }
@@ -162,11 +162,11 @@ static KWS_NOT_INLINE void sum_groups_of_bytes(const kws_depthwise_conv2d_t *con
     const int8_t *w = conv->weights;
     for (; groups > 0; --groups) {
         int32_t four[4];
-        LOAD_TWO(four[0], four[1], bias);
-        LOAD_TWO(four[2], four[3], bias);
+        KWS_LOAD_TWO(four[0], four[1], bias);
+        KWS_LOAD_TWO(four[2], four[3], bias);
         add_bytes(conv, x, &w, four);
-        STORE_TWO(four[0], four[1], sums);
-        STORE_TWO(four[2], four[3], sums);
+        KWS_STORE_TWO(four[0], four[1], sums);
+        KWS_STORE_TWO(four[2], four[3], sums);
         x += 4;
     }
 }
@@ -180,10 +180,10 @@ static KWS_NOT_INLINE void sum_groups_of_nibbles(const kws_depthwise_conv2d_t *c
         int32_t four[4] = {0, 0, 0, 0};
         int32_t first, second;
         add_nibbles(conv, x, &w, four);
-        LOAD_TWO(first, second, bias);
-        STORE_TWO(first + (four[0] >> 12), second + (four[1] >> 12), sums);
-        LOAD_TWO(first, second, bias);
-        STORE_TWO(first + (four[2] >> 12), second + (four[3] >> 12), sums);
+        KWS_LOAD_TWO(first, second, bias);
+        KWS_STORE_TWO(first + (four[0] >> 12), second + (four[1] >> 12), sums);
+        KWS_LOAD_TWO(first, second, bias);
+        KWS_STORE_TWO(first + (four[2] >> 12), second + (four[3] >> 12), sums);
         x += 4;
     }
 }
@@ -192,8 +192,8 @@ static KWS_NOT_INLINE void sum_groups_of_nibbles(const kws_depthwise_conv2d_t *c
 static void take_positions(const kws_depthwise_conv2d_t *conv, int32_t channels, const int8_t *x, int32_t *sums,
                            int8_t *y)
 {
-    const scaling_t scaling = {conv->multipliers,    conv->right_shifts,   conv->output_zero_point,
-                               conv->output_minimum, conv->output_maximum, conv->plain};
+    const kws_scaling_t scaling = {conv->multipliers,    conv->right_shifts,   conv->output_zero_point,
+                                   conv->output_minimum, conv->output_maximum, conv->plain};
     int32_t time;
     int32_t frequency;
     for (time = 0; time < conv->output_time; ++time) {
@@ -217,7 +217,7 @@ static inline uint32_t two_nibbles(uint32_t word, uint32_t low, uint32_t high)
 {
     const int32_t first = (int32_t)(word << (28 - 4 * low)) >> 28;
     const int32_t second = (int32_t)(word << (28 - 4 * high)) >> 28;
-    return low_halves((uint32_t)first, (uint32_t)second);
+    return kws_low_halves((uint32_t)first, (uint32_t)second);
 }
 
 /* The weights of four channels, widened, in the order in which they are multiplied: those of an odd first position as
@@ -228,27 +228,27 @@ static void widen_weights(const kws_depthwise_conv2d_t *conv, const int8_t *w, u
     int32_t pair;
     uint32_t bytes;
     if (conv->odd) {
-        bytes = load_word(w);
+        bytes = kws_load_word(w);
         w += 4;
-        *words++ = four_bits ? two_nibbles(bytes, 0, 2) : widen_even(bytes);
-        *words++ = four_bits ? two_nibbles(bytes, 1, 3) : widen_odd(bytes);
+        *words++ = four_bits ? two_nibbles(bytes, 0, 2) : kws_widen_even(bytes);
+        *words++ = four_bits ? two_nibbles(bytes, 1, 3) : kws_widen_odd(bytes);
     }
     for (pair = 0; pair < conv->pairs; ++pair) {
-        bytes = load_word(w);
+        bytes = kws_load_word(w);
         w += 4;
-        *words++ = four_bits ? two_nibbles(bytes, 0, 4) : widen_even(bytes);
-        *words++ = four_bits ? two_nibbles(bytes, 1, 5) : widen_odd(bytes);
+        *words++ = four_bits ? two_nibbles(bytes, 0, 4) : kws_widen_even(bytes);
+        *words++ = four_bits ? two_nibbles(bytes, 1, 5) : kws_widen_odd(bytes);
         if (!four_bits) {
-            bytes = load_word(w);
+            bytes = kws_load_word(w);
             w += 4;
         }
-        *words++ = four_bits ? two_nibbles(bytes, 2, 6) : widen_even(bytes);
-        *words++ = four_bits ? two_nibbles(bytes, 3, 7) : widen_odd(bytes);
+        *words++ = four_bits ? two_nibbles(bytes, 2, 6) : kws_widen_even(bytes);
+        *words++ = four_bits ? two_nibbles(bytes, 3, 7) : kws_widen_odd(bytes);
     }
 }
 
 /* What four channels need at every position: biases, then of each channel twice its multiplier and the power of two
- * that shifts right (scale_plain), then weights. */
+ * that shifts right (kws_scale_plain), then weights. */
 static KWS_NOT_INLINE void prepare_four(const kws_depthwise_conv2d_t *conv, int32_t first, uint32_t *words)
 {
     const int32_t group_bytes = 4 * conv->odd + conv->weight_bits * conv->pairs;
@@ -256,7 +256,7 @@ static KWS_NOT_INLINE void prepare_four(const kws_depthwise_conv2d_t *conv, int3
     for (c = 0; c < 4; ++c) {
         words[c] = (uint32_t)conv->bias[first + c];
         words[4 + 2 * c] = (uint32_t)conv->multipliers[first + c] << 1;
-        words[5 + 2 * c] = (uint32_t)power_below((uint32_t)conv->right_shifts[first + c]);
+        words[5 + 2 * c] = (uint32_t)kws_power_below((uint32_t)conv->right_shifts[first + c]);
     }
     widen_weights(conv, conv->weights + first / 4 * group_bytes, words + 12);
 }
@@ -288,7 +288,7 @@ static inline void add_prepared_pairs(const int32_t *pairs, const int8_t *input,
     register uint32_t t KWS_IN("r11");
     register uint32_t w0 KWS_IN("r12");
     register uint32_t w1 KWS_IN("lr");
-    LOAD_TWO(one, other, offsets);
+    KWS_LOAD_TWO(one, other, offsets);
     if (one >= 0) {
         __asm__ volatile(
             PAIRS_OF_WORDS
@@ -311,25 +311,25 @@ static inline void take_prepared(const uint32_t *words, const int32_t *offsets, 
     const uint32_t *w = words + 12;
     int32_t sums[4];
     uint32_t w0, w1;
-    LOAD_TWO(sums[0], sums[1], words);
-    LOAD_TWO(sums[2], sums[3], words);
+    KWS_LOAD_TWO(sums[0], sums[1], words);
+    KWS_LOAD_TWO(sums[2], sums[3], words);
     if (has_odd) {
-        const uint32_t bytes = load_word(x);
-        LOAD_TWO(w0, w1, w);
-        sums[0] = multiply_low(widen_even(bytes), w0, sums[0]);
-        sums[1] = multiply_low(widen_odd(bytes), w1, sums[1]);
-        sums[2] = multiply_high_by_high(widen_even(bytes), w0, sums[2]);
-        sums[3] = multiply_high_by_high(widen_odd(bytes), w1, sums[3]);
+        const uint32_t bytes = kws_load_word(x);
+        KWS_LOAD_TWO(w0, w1, w);
+        sums[0] = kws_multiply_low(kws_widen_even(bytes), w0, sums[0]);
+        sums[1] = kws_multiply_low(kws_widen_odd(bytes), w1, sums[1]);
+        sums[2] = kws_multiply_high_by_high(kws_widen_even(bytes), w0, sums[2]);
+        sums[3] = kws_multiply_high_by_high(kws_widen_odd(bytes), w1, sums[3]);
     }
     add_prepared_pairs(offsets, x, w, sums);
-    LOAD_TWO(w0, w1, scaling);
-    y[0] = scale_prepared(sums[0], (int32_t)w0, (int32_t)w1, zero_point);
-    LOAD_TWO(w0, w1, scaling);
-    y[1] = scale_prepared(sums[1], (int32_t)w0, (int32_t)w1, zero_point);
-    LOAD_TWO(w0, w1, scaling);
-    y[2] = scale_prepared(sums[2], (int32_t)w0, (int32_t)w1, zero_point);
-    LOAD_TWO(w0, w1, scaling);
-    y[3] = scale_prepared(sums[3], (int32_t)w0, (int32_t)w1, zero_point);
+    KWS_LOAD_TWO(w0, w1, scaling);
+    y[0] = kws_scale_prepared(sums[0], (int32_t)w0, (int32_t)w1, zero_point);
+    KWS_LOAD_TWO(w0, w1, scaling);
+    y[1] = kws_scale_prepared(sums[1], (int32_t)w0, (int32_t)w1, zero_point);
+    KWS_LOAD_TWO(w0, w1, scaling);
+    y[2] = kws_scale_prepared(sums[2], (int32_t)w0, (int32_t)w1, zero_point);
+    KWS_LOAD_TWO(w0, w1, scaling);
+    y[3] = kws_scale_prepared(sums[3], (int32_t)w0, (int32_t)w1, zero_point);
 }
 
 /* A row of positions for four prepared channels. */

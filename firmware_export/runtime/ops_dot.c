@@ -83,10 +83,10 @@ void kws_dot_pairs(const int16_t *inputs, int32_t count, const int16_t *weights,
             : [end] "r"(end)
             : "cc", "memory");
         weights = partner + row_inputs;
-        LOAD_TWO(sum0, sum1, base);
-        LOAD_TWO(sum2, sum3, base);
-        STORE_TWO(add_part(sum0, (int32_t)(both0 - odd1), 8), add_part(sum1, (int32_t)odd1, 0), sums);
-        STORE_TWO(add_part(sum2, (int32_t)(both2 - odd3), 8), add_part(sum3, (int32_t)odd3, 0), sums);
+        KWS_LOAD_TWO(sum0, sum1, base);
+        KWS_LOAD_TWO(sum2, sum3, base);
+        KWS_STORE_TWO(add_part(sum0, (int32_t)(both0 - odd1), 8), add_part(sum1, (int32_t)odd1, 0), sums);
+        KWS_STORE_TWO(add_part(sum2, (int32_t)(both2 - odd3), 8), add_part(sum3, (int32_t)odd3, 0), sums);
     }
 }
 

@@ -35,7 +35,7 @@ KWS_SMALL void kws_run_pad(const kws_pad_t *pad, int8_t *arena)
 /* No shift is positive (the check), so that there is no branch: a PC's vector registers serve the loop. */
 static inline int32_t scale_sum(int32_t value, int32_t multiplier, int32_t shift)
 {
-    return divide_by_power_of_two(high_multiply(value, multiplier), -shift);
+    return kws_divide_by_power_of_two(kws_high_multiply(value, multiplier), -shift);
 }
 
 KWS_VECTORISED static void add_run(const kws_add_t *add, const int8_t *first, const int8_t *second, int8_t *y)
@@ -49,7 +49,7 @@ KWS_VECTORISED static void add_run(const kws_add_t *add, const int8_t *first, co
         const int32_t sum = scale_sum(one, by.first_multiplier, by.first_shift) +
                             scale_sum(other, by.second_multiplier, by.second_shift);
         const int32_t value = scale_sum(sum, by.output_multiplier, by.output_shift);
-        y[i] = add_and_clamp(value, by.output_zero_point, by.output_minimum, by.output_maximum);
+        y[i] = kws_add_and_clamp(value, by.output_zero_point, by.output_minimum, by.output_maximum);
     }
 }
 
@@ -159,16 +159,17 @@ KWS_SMALL void kws_run_average_pool2d(const kws_pool2d_t *pool, int8_t *arena)
 
 KWS_SMALL int32_t kws_check_pad(const kws_graph_t *graph, const kws_pad_t *pad)
 {
-    const uint64_t inputs = product(pad->rows, pad->row_bytes);
-    const uint64_t outputs = product(pad->rows, pad->before_bytes) + inputs + product(pad->rows, pad->after_bytes);
+    const uint64_t inputs = kws_product(pad->rows, pad->row_bytes);
+    const uint64_t outputs =
+        kws_product(pad->rows, pad->before_bytes) + inputs + kws_product(pad->rows, pad->after_bytes);
     if (pad->rows < 1 || pad->row_bytes < 1) {
         return KWS_GRAPH_INCOMPLETE;
     }
-    if (!is_int8(pad->zero_point)) {
+    if (!kws_is_int8(pad->zero_point)) {
         return KWS_GRAPH_VALUES;
     }
-    if (pad->before_bytes < 0 || pad->after_bytes < 0 || !inside(graph, pad->input, inputs) ||
-        !inside(graph, pad->output, outputs)) {
+    if (pad->before_bytes < 0 || pad->after_bytes < 0 || !kws_inside(graph, pad->input, inputs) ||
+        !kws_inside(graph, pad->output, outputs)) {
         return KWS_GRAPH_BOUNDS;
     }
     /* A row is copied whole: the output must not lie over the input. */
@@ -181,20 +182,20 @@ KWS_SMALL int32_t kws_check_pad(const kws_graph_t *graph, const kws_pad_t *pad)
 
 KWS_SMALL int32_t kws_check_add(const kws_graph_t *graph, const kws_add_t *add)
 {
-    const uint64_t runs = product(add->rows, add->repeats);
+    const uint64_t runs = kws_product(add->rows, add->repeats);
     if (add->rows < 1 || add->repeats < 1 || add->values < 1) {
         return KWS_GRAPH_INCOMPLETE;
     }
-    if (!is_int8(add->first_zero_point) || !is_int8(add->second_zero_point) ||
-        !is_output(add->output_zero_point, add->output_minimum, add->output_maximum) ||
-        !is_multiplier(add->first_multiplier, add->first_shift, 0) ||
-        !is_multiplier(add->second_multiplier, add->second_shift, 0) ||
-        !is_multiplier(add->output_multiplier, add->output_shift, 0)) {
+    if (!kws_is_int8(add->first_zero_point) || !kws_is_int8(add->second_zero_point) ||
+        !kws_is_output(add->output_zero_point, add->output_minimum, add->output_maximum) ||
+        !kws_is_multiplier(add->first_multiplier, add->first_shift, 0) ||
+        !kws_is_multiplier(add->second_multiplier, add->second_shift, 0) ||
+        !kws_is_multiplier(add->output_multiplier, add->output_shift, 0)) {
         return KWS_GRAPH_VALUES;
     }
-    if (!fits(graph, runs) || !inside(graph, add->first, runs * (uint64_t)add->values) ||
-        !inside(graph, add->second, product(add->rows, add->values)) ||
-        !inside(graph, add->output, runs * (uint64_t)add->values)) {
+    if (!kws_fits(graph, runs) || !kws_inside(graph, add->first, runs * (uint64_t)add->values) ||
+        !kws_inside(graph, add->second, kws_product(add->rows, add->values)) ||
+        !kws_inside(graph, add->output, runs * (uint64_t)add->values)) {
         return KWS_GRAPH_BOUNDS;
     }
     return KWS_GRAPH_OK;
@@ -202,17 +203,17 @@ KWS_SMALL int32_t kws_check_add(const kws_graph_t *graph, const kws_add_t *add)
 
 KWS_SMALL int32_t kws_check_max_pool2d(const kws_graph_t *graph, const kws_pool2d_t *pool)
 {
-    const uint64_t rows = product(pool->output_time, pool->window_time);
-    const uint64_t columns = product(pool->output_frequency, pool->window_frequency);
-    const uint64_t positions = product(pool->output_time, pool->output_frequency);
+    const uint64_t rows = kws_product(pool->output_time, pool->window_time);
+    const uint64_t columns = kws_product(pool->output_frequency, pool->window_frequency);
+    const uint64_t positions = kws_product(pool->output_time, pool->output_frequency);
     const uint64_t channels = (uint64_t)pool->channels;
     if (pool->output_time < 1 || pool->output_frequency < 1 || pool->channels < 1 || pool->window_time < 1 ||
         pool->window_frequency < 1 || pool->row_bytes < 1) {
         return KWS_GRAPH_INCOMPLETE;
     }
-    if (!fits(graph, rows) || !fits(graph, columns) || !fits(graph, positions) ||
-        !inside(graph, pool->input, (rows - 1u) * (uint64_t)pool->row_bytes + columns * channels) ||
-        !inside(graph, pool->output, positions * channels)) {
+    if (!kws_fits(graph, rows) || !kws_fits(graph, columns) || !kws_fits(graph, positions) ||
+        !kws_inside(graph, pool->input, (rows - 1u) * (uint64_t)pool->row_bytes + columns * channels) ||
+        !kws_inside(graph, pool->output, positions * channels)) {
         return KWS_GRAPH_BOUNDS;
     }
     return KWS_GRAPH_OK;
@@ -221,7 +222,7 @@ KWS_SMALL int32_t kws_check_max_pool2d(const kws_graph_t *graph, const kws_pool2
 KWS_SMALL int32_t kws_check_average_pool2d(const kws_graph_t *graph, const kws_pool2d_t *pool)
 {
     const int32_t error = kws_check_max_pool2d(graph, pool);
-    if (error == KWS_GRAPH_OK && product(pool->window_time, pool->window_frequency) > KWS_LARGEST_WINDOW) {
+    if (error == KWS_GRAPH_OK && kws_product(pool->window_time, pool->window_frequency) > KWS_LARGEST_WINDOW) {
         return KWS_GRAPH_VALUES;
     }
     return error;

@@ -30,17 +30,17 @@ static int check_step(const kws_t *kws, kws_selftest_result_t *result)
 {
     const uint32_t step = kws_steps(kws) - 1u;
     uint32_t i;
-    if (step >= GOLDEN_STEPS) {
-        return fail(result, "steps", step, (int32_t)step, (int32_t)GOLDEN_STEPS);
+    if (step >= KWS_GOLDEN_STEPS) {
+        return fail(result, "steps", step, (int32_t)step, (int32_t)KWS_GOLDEN_STEPS);
     }
-    for (i = 0; i < GOLDEN_LABELS; ++i) {
-        const int8_t expected = golden_logits[step * GOLDEN_LABELS + i];
+    for (i = 0; i < KWS_GOLDEN_LABELS; ++i) {
+        const int8_t expected = kws_golden_logits[step * KWS_GOLDEN_LABELS + i];
         if (kws_logits(kws)[i] != expected) {
             return fail(result, "logit of step", step, kws_logits(kws)[i], expected);
         }
     }
-    for (i = 0; i < GOLDEN_PHRASES; ++i) {
-        const uint16_t expected = golden_scores[step * GOLDEN_PHRASES + i];
+    for (i = 0; i < KWS_GOLDEN_PHRASES; ++i) {
+        const uint16_t expected = kws_golden_scores[step * KWS_GOLDEN_PHRASES + i];
         if (kws_score(kws, (int32_t)i) != expected) {
             return fail(result, "score of step", step, kws_score(kws, (int32_t)i), expected);
         }
@@ -50,7 +50,7 @@ static int check_step(const kws_t *kws, kws_selftest_result_t *result)
 
 static int check_detection(const kws_detection_t *detection, int32_t index, kws_selftest_result_t *result)
 {
-    const golden_detection_t *expected = &golden_detections[index];
+    const kws_golden_detection_t *expected = &kws_golden_detections[index];
     const uint32_t where = (uint32_t)index;
     if (detection->step != expected->step || detection->sample != expected->sample) {
         return fail(result, "step of detection", where, (int32_t)detection->step, (int32_t)expected->step);
@@ -69,12 +69,12 @@ static int feed(run_t *run, uint32_t count, kws_selftest_result_t *result)
 {
     kws_detection_t detections[CAPACITY];
     const uint32_t before = kws_steps(run->kws);
-    const uint32_t left = GOLDEN_SAMPLES - run->at;
+    const uint32_t left = KWS_GOLDEN_SAMPLES - run->at;
     const uint32_t taken = count < left ? count : left;
-    const int32_t made = kws_feed(run->kws, golden_samples + run->at, taken, detections, CAPACITY);
+    const int32_t made = kws_feed(run->kws, kws_golden_samples + run->at, taken, detections, CAPACITY);
     int32_t i;
-    if (made < 0 || made > (int32_t)GOLDEN_DETECTIONS - run->detected) {
-        return fail(result, "detections", run->at, run->detected + made, (int32_t)GOLDEN_DETECTIONS);
+    if (made < 0 || made > (int32_t)KWS_GOLDEN_DETECTIONS - run->detected) {
+        return fail(result, "detections", run->at, run->detected + made, (int32_t)KWS_GOLDEN_DETECTIONS);
     }
     for (i = 0; i < made && i < CAPACITY; ++i) {
         if (check_detection(&detections[i], run->detected + i, result) != 0) {
@@ -89,11 +89,11 @@ static int feed(run_t *run, uint32_t count, kws_selftest_result_t *result)
 static int check_end(const run_t *run, kws_selftest_result_t *result)
 {
     const uint32_t steps = kws_steps(run->kws);
-    if (steps != GOLDEN_STEPS) {
-        return fail(result, "steps at the end", steps, (int32_t)steps, (int32_t)GOLDEN_STEPS);
+    if (steps != KWS_GOLDEN_STEPS) {
+        return fail(result, "steps at the end", steps, (int32_t)steps, (int32_t)KWS_GOLDEN_STEPS);
     }
-    if (run->detected != (int32_t)GOLDEN_DETECTIONS) {
-        return fail(result, "detections at the end", steps, run->detected, (int32_t)GOLDEN_DETECTIONS);
+    if (run->detected != (int32_t)KWS_GOLDEN_DETECTIONS) {
+        return fail(result, "detections at the end", steps, run->detected, (int32_t)KWS_GOLDEN_DETECTIONS);
     }
     return 0;
 }
@@ -110,7 +110,7 @@ static int run_chunks(run_t *run, uint32_t largest, kws_selftest_result_t *resul
 {
     uint32_t random = 12345u + largest;
     start(run);
-    while (run->at < GOLDEN_SAMPLES) {
+    while (run->at < KWS_GOLDEN_SAMPLES) {
         random = random * 1664525u + 1013904223u;
         if (feed(run, (random >> 16) % (largest + 1u), result) != 0) {
             return 1;
@@ -125,7 +125,7 @@ static int run_side_by_side(run_t *first, run_t *second, kws_selftest_result_t *
     uint32_t at;
     start(first);
     start(second);
-    for (at = 0; at < GOLDEN_SAMPLES + SECOND; at += HOP) {
+    for (at = 0; at < KWS_GOLDEN_SAMPLES + SECOND; at += HOP) {
         if (feed(first, HOP, result) != 0 || (at >= SECOND && feed(second, HOP, result) != 0)) {
             return 1;
         }
@@ -136,7 +136,7 @@ static int run_side_by_side(run_t *first, run_t *second, kws_selftest_result_t *
 /* Are model.c and kws_golden.h from one export, and does the model take the memory that kws_model.h says? */
 static int check_model(kws_selftest_result_t *result)
 {
-    static const char golden_hash[] = GOLDEN_MODEL_HASH;
+    static const char golden_hash[] = KWS_GOLDEN_MODEL_HASH;
     const size_t bytes = kws_memory_bytes(&kws_model);
     uint32_t i;
     for (i = 0; i < sizeof golden_hash; ++i) {
@@ -157,8 +157,8 @@ static int set_up(run_t *run, void *memory, kws_selftest_result_t *result)
     if (error != KWS_OK) {
         return fail(result, "kws_init", 0, error, KWS_OK);
     }
-    for (i = 0; i < GOLDEN_PHRASES; ++i) {
-        if (kws_set_threshold(run->kws, (int32_t)i, golden_thresholds[i]) != KWS_OK) {
+    for (i = 0; i < KWS_GOLDEN_PHRASES; ++i) {
+        if (kws_set_threshold(run->kws, (int32_t)i, kws_golden_thresholds[i]) != KWS_OK) {
             return fail(result, "kws_set_threshold", i, KWS_ERROR_ARGUMENT, KWS_OK);
         }
     }
@@ -167,7 +167,7 @@ static int set_up(run_t *run, void *memory, kws_selftest_result_t *result)
 
 static int run_all(uint8_t *memory, kws_selftest_result_t *result)
 {
-    static const uint32_t largest[] = {HOP, 1u, 997u, 4096u, GOLDEN_SAMPLES};
+    static const uint32_t largest[] = {HOP, 1u, 997u, 4096u, KWS_GOLDEN_SAMPLES};
     const size_t half = KWS_SELFTEST_MEMORY_BYTES / 2;
     run_t first;
     run_t second;
@@ -194,8 +194,8 @@ int32_t kws_selftest(void *memory, size_t bytes, kws_selftest_result_t *result)
     output->where = 0;
     output->got = 0;
     output->expected = 0;
-    output->steps = GOLDEN_STEPS;
-    output->detections = GOLDEN_DETECTIONS;
+    output->steps = KWS_GOLDEN_STEPS;
+    output->detections = KWS_GOLDEN_DETECTIONS;
     if (memory == NULL || bytes < KWS_SELFTEST_MEMORY_BYTES) {
         return fail(output, "memory", 0, (int32_t)bytes, KWS_SELFTEST_MEMORY_BYTES);
     }
