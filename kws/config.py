@@ -133,7 +133,7 @@ def _load_table(cls: type, data: Mapping[str, Any], where: str, path: str) -> An
     for name, field in fields.items():
         required = field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
         if required and name not in data:
-            raise KwsError(f"{where}: key '{path}{name}' is missing; add it")
+            raise KwsError(f"{where}: key {path + name!r} is missing; add it")
     values = {key: _load_value(hints[key], value, where, path + key) for key, value in data.items()}
     try:
         return cls(**values)
@@ -163,7 +163,7 @@ def _load_value(hint: Any, value: Any, where: str, path: str) -> Any:
         return value
     wanted = NAMES.get(origin or hint, "a table")
     given = NAMES.get(type(value), type(value).__name__)
-    raise KwsError(f"{where}: key '{path}' is {value!r}, {given}; it must be {wanted}")
+    raise KwsError(f"{where}: key {path!r} is {value!r}, {given}; it must be {wanted}")
 
 
 def _load_optional(hint: Any, value: Any, where: str, path: str) -> Any:
@@ -178,4 +178,4 @@ def _load_optional(hint: Any, value: Any, where: str, path: str) -> Any:
 def _load_choice(choices: tuple[Any, ...], value: Any, where: str, path: str) -> Any:
     if value in choices:
         return value
-    raise KwsError(f"{where}: key '{path}' is {value!r}; it must be one of {', '.join(map(repr, choices))}")
+    raise KwsError(f"{where}: key {path!r} is {value!r}; it must be one of {', '.join(map(repr, choices))}")

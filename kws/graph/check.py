@@ -41,7 +41,7 @@ def check(graph: QuantGraph) -> None:
 
 
 def _title(index: int, op: Op) -> str:
-    return f"operator {index} ({type(op).__name__} -> '{op.output}')"
+    return f"operator {index} ({type(op).__name__} -> {op.output!r})"
 
 
 def _fail(sentence: str) -> NoReturn:
@@ -49,7 +49,7 @@ def _fail(sentence: str) -> NoReturn:
 
 
 def _check_tensor(tensor: Tensor) -> None:
-    title = f"tensor '{tensor.name}'"
+    title = f"tensor {tensor.name!r}"
     if not tensor.shape or not all(is_whole(length, 1) for length in tensor.shape):
         _fail(f"{title}: the shape {tensor.shape} must be one or more positive whole numbers")
     if np.prod(tensor.shape, dtype=np.float64) > INT32_MAX:
@@ -65,13 +65,13 @@ def _check_names(graph: QuantGraph) -> None:
     names = [tensor.name for tensor in graph.tensors]
     for name in names:
         if names.count(name) > 1:
-            _fail(f"tensor '{name}': the name is used twice; give every tensor its own")
+            _fail(f"tensor {name!r}: the name is used twice; give every tensor its own")
     used = [graph.input, graph.output]
     used += [name for state in graph.states for name in (state.read, state.write)]
     used += [name for op in graph.ops for name in (*inputs(op), op.output)]
     for name in used:
         if name not in names:
-            _fail(f"tensor '{name}': it is used, but not among the graph's tensors; add it")
+            _fail(f"tensor {name!r}: it is used, but not among the graph's tensors; add it")
 
 
 def _check_order(graph: QuantGraph) -> None:
@@ -79,42 +79,42 @@ def _check_order(graph: QuantGraph) -> None:
     defined: set[str] = set()
     for name in (graph.input, *(state.read for state in graph.states)):
         if name in defined:
-            _fail(f"tensor '{name}': it is filled twice, as the input or as a state's read; give each its own")
+            _fail(f"tensor {name!r}: it is filled twice, as the input or as a state's read; give each its own")
         defined.add(name)
     for index, op in enumerate(graph.ops):
         if type(op) not in RULES:
             _fail(f"operator {index} ({type(op).__name__}): it is not known; add its rule to every pass")
         for name in inputs(op):
             if name not in defined:
-                _fail(f"{_title(index, op)}: '{name}' is read before it is written; reorder the operators")
+                _fail(f"{_title(index, op)}: {name!r} is read before it is written; reorder the operators")
         if op.output in defined:
-            _fail(f"{_title(index, op)}: '{op.output}' is already written; an operator writes a tensor of its own")
+            _fail(f"{_title(index, op)}: {op.output!r} is already written; an operator writes a tensor of its own")
         defined.add(op.output)
     for tensor in graph.tensors:
         if tensor.name not in defined:
-            _fail(f"tensor '{tensor.name}': nothing writes it; remove it or add its operator")
+            _fail(f"tensor {tensor.name!r}: nothing writes it; remove it or add its operator")
 
 
 def _check_input(graph: QuantGraph) -> None:
     tensor = graph.tensor(graph.input)
     if len(tensor.shape) != 2:
-        _fail(f"input '{tensor.name}': the shape {tensor.shape} must be (stride, bands)")
+        _fail(f"input {tensor.name!r}: the shape {tensor.shape} must be (stride, bands)")
     if not is_whole(graph.latency_frames, 0):
         _fail(f"latency_frames is {graph.latency_frames!r}; it must be 0 or more frames")
     try:
         feature_multiplier(tensor.quant)
     except ValueError as error:
-        raise GraphError(f"input '{tensor.name}': {error}; calibrate it on LFBE") from error
+        raise GraphError(f"input {tensor.name!r}: {error}; calibrate it on LFBE") from error
 
 
 def _check_states(graph: QuantGraph) -> None:
     for state in graph.states:
         if state.read == state.write:
-            _fail(f"state '{state.read}': it is written from itself and never changes; remove it")
+            _fail(f"state {state.read!r}: it is written from itself and never changes; remove it")
         read, write = graph.tensor(state.read), graph.tensor(state.write)
         if read.shape != write.shape or read.quant != write.quant:
             _fail(
-                f"state '{state.read}' <- '{state.write}': {read.shape} {read.quant} and {write.shape} {write.quant} "
+                f"state {state.read!r} <- {state.write!r}: {read.shape} {read.quant} and {write.shape} {write.quant} "
                 "differ; a state keeps its shape and quantization"
             )
 
@@ -128,4 +128,4 @@ def _check_reachable(graph: QuantGraph) -> None:
         reached |= {op.output for op in graph.ops if reached.intersection(inputs(op))}
         reached |= {state.read for state in graph.states if state.write in reached}
     if graph.output not in reached:
-        _fail(f"output '{graph.output}': it does not depend on the input '{graph.input}'; connect them")
+        _fail(f"output {graph.output!r}: it does not depend on the input {graph.input!r}; connect them")

@@ -45,12 +45,12 @@ def is_whole(value: Any, least: int, most: int = INT32_MAX) -> bool:
 def _same_quant(sources: list[Tensor], output: Tensor) -> None:
     for source in sources:
         if source.quant != output.quant:
-            raise ValueError(f"'{source.name}' has {source.quant}, its output {output.quant}; they must be equal")
+            raise ValueError(f"{source.name!r} has {source.quant}, its output {output.quant}; they must be equal")
 
 
 def _is_map(tensor: Tensor) -> None:
     if len(tensor.shape) != 3:
-        raise ValueError(f"'{tensor.name}' {tensor.shape} must be (time, frequency, channels); reshape it")
+        raise ValueError(f"{tensor.name!r} {tensor.shape} must be (time, frequency, channels); reshape it")
 
 
 def _has_shape(output: Tensor, shape: tuple[int, ...]) -> None:
@@ -177,7 +177,7 @@ def _add(graph: QuantGraph, op: Add, sources: list[Tensor], output: Tensor) -> N
     time, _, channels = first.shape
     if second.shape not in (first.shape, (time, 1, channels)):
         raise ValueError(
-            f"'{second.name}' {second.shape} must have the shape of '{first.name}', {first.shape}, or "
+            f"{second.name!r} {second.shape} must have the shape of {first.name!r}, {first.shape}, or "
             f"{(time, 1, channels)} to be added to every frequency"
         )
     _has_shape(output, first.shape)

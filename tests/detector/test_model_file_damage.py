@@ -80,6 +80,16 @@ def test_what_is_not_damaged_loads(content: bytes) -> None:
     assert load(sealed(tensors, metadata)) is not None
 
 
+@pytest.mark.parametrize(
+    ("table", "key"), [("tensors", "name"), ("ops", "input"), ("ops", "output"), ("states", "read"), ("", "output")]
+)
+def test_a_name_with_a_line_break_is_told_in_one_line(content: bytes, table: str, key: str) -> None:
+    tensors, metadata = safetensors.numpy.load(content), model_file._metadata(content, "x.kws")
+    graph = metadata["graph"]
+    (graph[table][0] if table else graph)[key] = "a\nb"
+    assert load(sealed(tensors, metadata)) is None
+
+
 @QUICK
 @given(data=st.data())
 def test_any_bytes(content: bytes, data: st.DataObject) -> None:
