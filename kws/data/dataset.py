@@ -16,7 +16,7 @@ from kws.data.augment import AugmentConfig
 from kws.data.examples.batches import ArrayBatch, BatchSource, Drawn, DrawnBatches
 from kws.data.examples.draw import ExampleConfig
 from kws.data.examples.pool import ClipPool
-from kws.data.examples.prefetch import Backend, Wanted, made_ahead
+from kws.data.examples.prefetch import Backend, BatchRange, made_ahead
 from kws.data.shards.batches import BUFFER_EXAMPLES, ShardBatches
 from kws.frontend import FrontendConfig
 
@@ -120,12 +120,12 @@ class Prefetch:
         world: int = 1,
     ) -> None:
         self.dataset, self.workers, self.backend = dataset, workers, backend
-        self.wanted = Wanted(clips, first, last, rank, world)
+        self.batches = BatchRange(clips, first, last, rank, world)
         self.waited_s = 0.0
 
     def __iter__(self) -> Iterator[Batch]:
         """Yield the batches; whoever prepares them ends with the iteration, also when it is broken off."""
-        with closing(made_ahead(self.dataset.source, self.wanted, self.workers, self.backend)) as made:
+        with closing(made_ahead(self.dataset.source, self.batches, self.workers, self.backend)) as made:
             while True:
                 began = time.perf_counter()
                 arrays = next(made, None)

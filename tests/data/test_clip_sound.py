@@ -111,7 +111,7 @@ def test_a_clip_that_is_silent_is_told_to_who_trains(tmp_path: Path, capsys: pyt
     pool = ClipPool((("hey",),), tuple(Item(key, clip) for key, clip in enumerate(clips)), (), (), ())
     with shared(pool, tmp_path, 1):
         told = capsys.readouterr().err
-    assert f"1 of 2 clips are digital silence throughout, such as {tmp_path / 'a.wav'}; take them out" in told
+    assert f"1 of 2 clips are digital silence throughout, such as {tmp_path / 'a.wav'}; remove them" in told
 
 
 @pytest.mark.parametrize("text", ["0", "-1", "left", "1.5", "99999", " "])

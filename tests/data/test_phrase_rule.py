@@ -96,7 +96,7 @@ def test_a_label_that_says_the_phrase_is_no_negative(text: str, phrase: str, sai
 
 @pytest.mark.parametrize(("text", "phrase"), [case for case in SAID if case[0].isascii() and "[[" not in case[0]])
 def test_a_text_with_the_phrase_is_no_synthetic_negative(text: str, phrase: str) -> None:
-    assert negatives.Ear(phrase, ["gmw/en-US"]).without_phrase([text, "good morning"]) == ["good morning"]
+    assert negatives.PhraseFilter(phrase, ["gmw/en-US"]).without_phrase([text, "good morning"]) == ["good morning"]
 
 
 def test_labels_with_a_meaning_of_their_own_say_nothing() -> None:

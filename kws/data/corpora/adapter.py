@@ -1,4 +1,4 @@
-"""What an adapter is told and gives, and what several of them need."""
+"""What an adapter takes and returns, and helpers that several of them share."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -20,7 +20,7 @@ class Options:
     """What the user decides.
 
     One split for all clips, one licence for all; for a folder of recordings, its pattern. ``clear_only`` leaves out
-    what is not clearly for commercial use (``kws.data.licences``). ``channel`` is what the clips' column will say.
+    what is not clearly for commercial use (``kws.data.licences``). ``channel`` goes into the clips' column.
     """
 
     split: str = ""
@@ -31,8 +31,8 @@ class Options:
 
 
 @dataclass(frozen=True)
-class Found:
-    """A clip that a corpus names, before its sound is looked at; ``duration_s`` where the corpus tells it itself."""
+class ListedClip:
+    """A clip that a corpus lists, before its sound is looked at; ``duration_s`` where the corpus gives it itself."""
 
     path: Path
     split: str
@@ -59,13 +59,13 @@ class Skips:
         return sum(map(len, self.by_reason.values()))
 
 
-Scan = Callable[[Path, Options, Skips], list[Found]]
+Scan = Callable[[Path, Options, Skips], list[ListedClip]]
 """Looks at names and lists in a corpus' folder, at no sound. Raises ``KwsError`` where it is another kind of folder."""
 
 
 @dataclass(frozen=True)
 class Adapter:
-    """One kind of corpus. ``licences``: those of its parts, as its manifest will name them; none: the user's to say."""
+    """One kind of corpus. ``licences``: those of its parts, as its manifest will name them; none: the user names it."""
 
     kind: str
     name: str
@@ -77,7 +77,7 @@ class Adapter:
 def require_folder(folder: Path) -> None:
     """Raise ``KwsError`` where there is no such folder."""
     if not folder.is_dir():
-        what = "is no folder" if folder.exists() else "does not exist"
+        what = "is not a folder" if folder.exists() else "does not exist"
         raise KwsError(f"{folder}: {what}; give the folder that a corpus was unpacked to")
 
 

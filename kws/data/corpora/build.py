@@ -12,7 +12,7 @@ from pathlib import Path
 
 from kws.audio import SAMPLE_RATE_HZ, Steady, declared_seconds, read_blocks
 from kws.data import copies, manifest
-from kws.data.corpora.adapter import Adapter, Found, Options, Skips
+from kws.data.corpora.adapter import Adapter, ListedClip, Options, Skips
 from kws.data.corpora.report import Report
 from kws.data.licences import terms
 from kws.data.manifest import Clip
@@ -24,7 +24,7 @@ from kws.system.lock import locked
 MANIFEST = "manifest.csv"
 UTTERANCES = "utterances.csv"
 MARKER_ENDING = ".corpus.json"
-"""Beside a manifest: what it was made from, and its SHA-256, by which kws knows it again."""
+"""Beside a manifest: what it was made from, and its SHA-256, by which kws recognizes it."""
 _THREADS = 8
 _CHUNK = 256
 
@@ -37,7 +37,7 @@ def build(
     force: bool = False,
     check: bool = False,
 ) -> Report:
-    """Write the manifest of a downloaded corpus, and ``utterances.csv`` where the corpus says what is said.
+    """Write the manifest of a downloaded corpus, and ``utterances.csv`` where the corpus has transcripts.
 
     Args:
         adapter: the kind of corpus.
@@ -52,28 +52,30 @@ def build(
     """
     folder, options = Path(os.path.abspath(folder)), options or Options()
     if options.pattern and adapter.kind != "folder":
-        raise KwsError(f"--pattern is for a folder of one's own recordings; {adapter.kind} has a layout of its own")
+        raise KwsError(
+            f"--pattern is for the kind folder, your own recordings; {adapter.kind} has its own layout; omit --pattern"
+        )
     path = _place(folder, out)
     if not force:
         _refuse_foreign(path, path)
     skips = Skips()
-    found = list(_usable(adapter.scan(folder, options, skips), folder, skips))
+    listed = list(_usable(adapter.scan(folder, options, skips), folder, skips))
     if options.clear_only:
-        found = _clear(found, options, skips)
-    if not force and any(one.text for one in found):
+        listed = _clear(listed, options, skips)
+    if not force and any(one.text for one in listed):
         _refuse_foreign(path, path.parent / UTTERANCES)
-    clips = _in_one_split(_clips(adapter, found, options, check, skips), skips)
+    clips = _in_one_split(_clips(adapter, listed, options, check, skips), skips)
     if not clips:
-        reason, names = next(iter(skips.by_reason.items()), ("no sound file is there", ["-"]))
+        reason, names = next(iter(skips.by_reason.items()), ("the folder has no sound file", ["-"]))
         raise KwsError(f"{folder}: no clip can be used, {skips.count} left out; the first, {names[0]}: {reason}")
-    said = [clip for clip in clips if clip.text]
+    transcribed = [clip for clip in clips if clip.text]
     with locked(path.parent):
         if not force:  # once more, now that nobody else writes
             _refuse_foreign(path, path)
-            if said:
+            if transcribed:
                 _refuse_foreign(path, path.parent / UTTERANCES)
-        _write(adapter, folder, path, clips, said)
-    return Report(folder, path, path.parent / UTTERANCES if said else None, tuple(clips), skips)
+        _write(adapter, folder, path, clips, transcribed)
+    return Report(folder, path, path.parent / UTTERANCES if transcribed else None, tuple(clips), skips)
 
 
 def _place(folder: Path, out: Path | None) -> Path:
@@ -83,8 +85,10 @@ def _place(folder: Path, out: Path | None) -> Path:
     if path.suffix != ".csv":
         raise KwsError(f"{path}: a manifest's name ends in .csv; give another --out, or a folder that exists")
     if not folder.is_relative_to(path.parent):
-        raise KwsError(f"{path}: must lie in {folder} or a folder above it, as its paths lie below it; change --out")
-    # For root such a folder can be written to all the same, and whoever marked it did not want that.
+        raise KwsError(
+            f"{path}: must be in {folder} or a folder above it, since its paths are relative to it; change --out"
+        )
+    # For root such a folder can be written to all the same, and whoever marked it meant to prevent that.
     if path.parent.is_dir() and not path.parent.stat().st_mode & 0o222:
         raise KwsError(f"{path.parent}: is read-only; link the corpus into a folder of yours and give --out there")
     return path
@@ -100,7 +104,9 @@ def _refuse_foreign(path: Path, place: Path) -> None:
     if not os.path.lexists(place):
         return
     if written is None:
-        raise KwsError(f"{place}: is there already and was not written for this corpus; move it, or give --force")
+        raise KwsError(
+            f"{place}: already exists and was not written for this corpus; move it, or give --force to replace it"
+        )
     if _digest(place) != written:
         raise KwsError(f"{place}: was changed since kws wrote it; move it, or give --force to replace it")
 
@@ -118,27 +124,27 @@ def _digest(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
 
 
-def _usable(found: Sequence[Found], folder: Path, skips: Skips) -> Iterator[Found]:
+def _usable(listed: Sequence[ListedClip], folder: Path, skips: Skips) -> Iterator[ListedClip]:
     """Yield each file once, where a manifest can name it."""
     seen: set[Path] = set()
-    for one in found:
+    for one in listed:
         name = os.path.normpath(one.path)
         if one.path in seen:
-            skips.add(name, "the corpus names it twice")
+            skips.add(name, "the corpus lists it twice")
         elif not Path(name).is_relative_to(folder):
-            skips.add(name, "it lies outside of the corpus")
+            skips.add(name, "it is outside the corpus folder")
         elif re.search(r"[\\\0\r\n\ud800-\udfff]", name):
-            skips.add(name, "a manifest cannot hold its name")
+            skips.add(name, "its name has characters that a manifest cannot hold")
         else:
             seen.add(one.path)
             yield one
 
 
-def _clear(found: Sequence[Found], options: Options, skips: Skips) -> list[Found]:
+def _clear(listed: Sequence[ListedClip], options: Options, skips: Skips) -> list[ListedClip]:
     """Return what is clearly for commercial use."""
-    answers = {licence: terms(licence) for licence in {options.licence or one.licence for one in found}}
+    answers = {licence: terms(licence) for licence in {options.licence or one.licence for one in listed}}
     kept = []
-    for one in found:
+    for one in listed:
         licence = options.licence or one.licence
         if answers[licence].commercial == "yes":
             kept.append(one)
@@ -147,10 +153,10 @@ def _clear(found: Sequence[Found], options: Options, skips: Skips) -> list[Found
     return kept
 
 
-def _clips(adapter: Adapter, found: list[Found], options: Options, check: bool, skips: Skips) -> list[Clip]:
+def _clips(adapter: Adapter, listed: list[ListedClip], options: Options, check: bool, skips: Skips) -> list[Clip]:
     clips = []
-    chunks = [found[start : start + _CHUNK] for start in range(0, len(found), _CHUNK)]
-    with ThreadPoolExecutor(_THREADS) as pool, progress.bar(f"Looking at {adapter.name}", len(found)) as advance:
+    chunks = [listed[start : start + _CHUNK] for start in range(0, len(listed), _CHUNK)]
+    with ThreadPoolExecutor(_THREADS) as pool, progress.bar(f"Reading {adapter.name}", len(listed)) as advance:
         for chunk in chunks:
             for one, length in zip(
                 chunk, pool.map(lambda one: _seconds(one, check, options.channel), chunk), strict=True
@@ -175,43 +181,43 @@ def _in_one_split(clips: list[Clip], skips: Skips) -> list[Clip]:
     return [clip for clip in clips if clip.path not in left_out]
 
 
-def _seconds(found: Found, check: bool, channel: int | None) -> float | str:
+def _seconds(clip: ListedClip, check: bool, channel: int | None) -> float | str:
     """Return a file's length, or why it cannot be used."""
     try:
         if check:
             steady = Steady()
-            samples = sum(map(len, read_blocks(found.path, channel=channel, steady=steady)))
+            samples = sum(map(len, read_blocks(clip.path, channel=channel, steady=steady)))
             return steady.remark or samples / SAMPLE_RATE_HZ
-        if found.duration_s is not None and channel is None and found.path.is_file():
-            return found.duration_s
-        return declared_seconds(found.path, channel)
+        if clip.duration_s is not None and channel is None and clip.path.is_file():
+            return clip.duration_s
+        return declared_seconds(clip.path, channel)
     except KwsError as error:
-        reason = str(error).removeprefix(f"{found.path}: ")
+        reason = str(error).removeprefix(f"{clip.path}: ")
         return reason.partition(";")[0].partition(" (")[0]
 
 
-def _clip(adapter: Adapter, found: Found, seconds: float, options: Options) -> Clip:
+def _clip(adapter: Adapter, one: ListedClip, seconds: float, options: Options) -> Clip:
     return Clip(
-        path=str(found.path),
-        split=options.split or found.split,
-        label=found.label,
-        speaker=found.speaker,
+        path=str(one.path),
+        split=options.split or one.split,
+        label=one.label,
+        speaker=one.speaker,
         source=adapter.name,
-        licence=options.licence or found.licence,
+        licence=options.licence or one.licence,
         duration_s=seconds,
-        text=found.text,
+        text=one.text,
         channel=options.channel,
     )
 
 
-def _write(adapter: Adapter, folder: Path, path: Path, clips: list[Clip], said: list[Clip]) -> None:
-    """Write transcripts, manifest and last the marker, by which they are known again."""
+def _write(adapter: Adapter, folder: Path, path: Path, clips: list[Clip], transcribed: list[Clip]) -> None:
+    """Write transcripts, manifest and last the marker, by which kws recognizes them."""
     names = [path.name]
-    if said:
-        replace_file(path.parent / UTTERANCES, _utterances(said, path.parent))
+    if transcribed:
+        replace_file(path.parent / UTTERANCES, _utterances(transcribed, path.parent))
         names.append(UTTERANCES)
     elif _written(path).get(UTTERANCES) == _digest(path.parent / UTTERANCES):
-        (path.parent / UTTERANCES).unlink()  # of an earlier run: it would speak of other clips
+        (path.parent / UTTERANCES).unlink()  # of an earlier run: its transcripts are of other clips
     manifest.write(clips, path)
     digests = {name: hashlib.sha256((path.parent / name).read_bytes()).hexdigest() for name in names}
     data = {

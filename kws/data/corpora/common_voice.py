@@ -6,7 +6,7 @@
 
 from pathlib import Path
 
-from kws.data.corpora.adapter import Adapter, Found, Options, Skips, hint, read_table, require_folder
+from kws.data.corpora.adapter import Adapter, ListedClip, Options, Skips, hint, read_table, require_folder
 from kws.data.corpora.splits import by_name
 from kws.data.manifest import SPEECH, SPLITS, WORD
 from kws.errors import KwsError
@@ -17,7 +17,7 @@ SPEAKER_DIGITS = 16
 """Of the 128 hexadecimal digits of a client_id."""
 
 
-def scan(folder: Path, options: Options, skips: Skips) -> list[Found]:
+def scan(folder: Path, options: Options, skips: Skips) -> list[ListedClip]:
     """Return the clips of the three splits; where a release has none of them, the validated ones, split by speaker."""
     require_folder(folder)
     rows = [(split, row) for split in SPLITS for row in _rows(folder / f"{split}.tsv")]
@@ -29,17 +29,17 @@ def scan(folder: Path, options: Options, skips: Skips) -> list[Found]:
         meant = hint(folder, ("train.tsv", "validated.tsv"))
         raise KwsError(f"{folder}: has no train.tsv and no validated.tsv{meant}; give the folder of one language")
     durations = _durations(folder)
-    found = []
+    clips = []
     for split, row in rows:
         path = folder / "clips" / (row["path"] if "." in row["path"] else row["path"] + ".mp3")
         sentence = row["sentence"].strip()
         if not sentence:
-            skips.add(path, "it has no sentence, so nobody knows what is said")
+            skips.add(path, "its sentence is empty, so it has no transcript")
             continue
         label = SPEECH if len(sentence.split()) > 1 else WORD
         speaker = f"common_voice:{row['client_id'][:SPEAKER_DIGITS]}" if row["client_id"] else ""
-        found.append(Found(path, split, label, LICENCE, speaker, sentence, durations.get(path.name)))
-    return found
+        clips.append(ListedClip(path, split, label, LICENCE, speaker, sentence, durations.get(path.name)))
+    return clips
 
 
 def _rows(path: Path) -> list[dict[str, str]]:
@@ -48,7 +48,7 @@ def _rows(path: Path) -> list[dict[str, str]]:
 
 
 def _durations(folder: Path) -> dict[str, float]:
-    """Return the seconds of each clip, as far as the release tells."""
+    """Return the seconds of each clip, as far as the release gives them."""
     path = folder / "clip_durations.tsv"
     if not path.is_file():
         return {}
@@ -57,7 +57,7 @@ def _durations(folder: Path) -> dict[str, float]:
     try:
         return {row["clip"]: float(row[column]) / 1000.0 for row in rows}
     except ValueError as error:
-        raise KwsError(f"{path}: a duration is no number ({error}); unpack the corpus again") from error
+        raise KwsError(f"{path}: a duration is not a number ({error}); unpack the corpus again") from error
 
 
 ADAPTER = Adapter(

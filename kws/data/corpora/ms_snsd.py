@@ -7,7 +7,7 @@
 import re
 from pathlib import Path
 
-from kws.data.corpora.adapter import Adapter, Found, Options, Skips, hint, require_folder, sound_files
+from kws.data.corpora.adapter import Adapter, ListedClip, Options, Skips, hint, require_folder, sound_files
 from kws.data.corpora.splits import by_name
 from kws.data.manifest import SPEECH
 from kws.errors import KwsError
@@ -22,10 +22,10 @@ PARTS = {
 }
 
 
-def scan(folder: Path, options: Options, skips: Skips) -> list[Found]:
+def scan(folder: Path, options: Options, skips: Skips) -> list[ListedClip]:
     """Return noises and speech. Dev has some kinds of noise out of noise_train, and no speech: no speaker is named."""
     require_folder(folder)
-    found = []
+    clips = []
     for part, (split, label, licence) in PARTS.items():
         if not (folder / part).is_dir():
             continue
@@ -34,11 +34,11 @@ def scan(folder: Path, options: Options, skips: Skips) -> list[Found]:
         kinds = by_name(map(_kind, paths)) if part == "noise_train" else {}
         for path in paths:
             held_out = kinds.get(_kind(path)) == "dev"
-            found.append(Found(path, "dev" if held_out else split, label, licence, _speaker(path)))
-    if not found:
+            clips.append(ListedClip(path, "dev" if held_out else split, label, licence, _speaker(path)))
+    if not clips:
         meant = hint(folder, tuple(PARTS))
         raise KwsError(f"{folder}: has no sound in {', '.join(PARTS)}{meant}; give the folder MS-SNSD")
-    return found
+    return clips
 
 
 def _kind(path: Path) -> str:

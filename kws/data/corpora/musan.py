@@ -8,7 +8,7 @@ is for non-commercial use.
 import re
 from pathlib import Path
 
-from kws.data.corpora.adapter import Adapter, Found, Options, Skips, hint, read_lines, require_folder, sound_files
+from kws.data.corpora.adapter import Adapter, ListedClip, Options, Skips, hint, read_lines, require_folder, sound_files
 from kws.data.corpora.splits import by_name
 from kws.data.licences import in_text
 from kws.data.manifest import SPEECH
@@ -18,10 +18,10 @@ LABELS = {"noise": "noise", "music": "music", "speech": SPEECH}
 NOT_NAMED = "unknown (MUSAN's LICENSE does not say)"
 
 
-def scan(folder: Path, options: Options, skips: Skips) -> list[Found]:
-    """Return every file: noise split by file, music by artist; speech is all train, since nobody names its readers."""
+def scan(folder: Path, options: Options, skips: Skips) -> list[ListedClip]:
+    """Return every file: noise split by file, music by artist; speech is all train, since its readers are not named."""
     require_folder(folder)
-    found = []
+    clips = []
     for part, label in LABELS.items():
         if not (folder / part).is_dir():
             continue
@@ -31,11 +31,11 @@ def scan(folder: Path, options: Options, skips: Skips) -> list[Found]:
             licences |= _licences(place, [path for path in paths if path.parent == place])
         groups = dict.fromkeys(paths, "") if part == "speech" else _groups(paths)
         split_of = by_name(groups.values()) if part != "speech" else {"": "train"}
-        found += [Found(path, split_of[groups[path]], label, licences[path]) for path in paths]
-    if not found:
+        clips += [ListedClip(path, split_of[groups[path]], label, licences[path]) for path in paths]
+    if not clips:
         meant = hint(folder, tuple(LABELS))
         raise KwsError(f"{folder}: has no sound in noise, speech or music{meant}; give the folder musan")
-    return found
+    return clips
 
 
 def _licences(place: Path, paths: list[Path]) -> dict[Path, str]:

@@ -32,7 +32,7 @@ ADAPTERS: dict[str, Adapter] = {
 
 
 def describe() -> list[dict[str, Any]]:
-    """Return a row for each kind, JSON-ready: what it holds, its licences and what each says of commercial use."""
+    """Return a row for each kind, JSON-ready: what it holds, its licences and what each allows commercially."""
     return [
         {
             "kind": adapter.kind,
@@ -49,7 +49,7 @@ def table(rows: list[dict[str, Any]]) -> str:
     shown = Table(box=SIMPLE)
     for heading in ("kind", "what it holds", "licence", "commercial use"):
         shown.add_column(heading)
-    own = [{"licence": "yours to say (--licence)", "commercial_use": "as you say"}]
+    own = [{"licence": "your own (--licence)", "commercial_use": "depends on the licence"}]
     for row in rows:
         for index, one in enumerate(row["licences"] or own):
             first = (row["kind"], f"{row['name']}: {row['holds']}") if index == 0 else ("", "")

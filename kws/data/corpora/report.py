@@ -1,4 +1,4 @@
-"""What was found in a corpus, for a person and for a program."""
+"""What a corpus holds, for a person and for a program."""
 
 from collections import defaultdict
 from dataclasses import dataclass
@@ -46,7 +46,7 @@ class Report:
             some = ", ".join(map(self._short, names[:SHOWN_NAMES])) + (", .." if len(names) > SHOWN_NAMES else "")
             lines.append(f"left out: {len(names):,} ({reason}): {some}")
         if shared := speakers_in_several_splits(self.clips):
-            lines.append(f"heard in more than one split: {len(shared):,} speakers, such as {shared[0]}")
+            lines.append(f"in more than one split: {len(shared):,} speakers, such as {shared[0]}")
         lines += [f"no clip in {split}" for split in SPLITS if all(clip.split != split for clip in self.clips)]
         lines.append(self._use().text())
         lines.append(str(self.manifest))

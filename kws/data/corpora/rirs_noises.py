@@ -7,7 +7,7 @@ free-sound, which are in the public domain.
 import shlex
 from pathlib import Path
 
-from kws.data.corpora.adapter import Adapter, Found, Options, Skips, hint, read_lines, require_folder, sound_files
+from kws.data.corpora.adapter import Adapter, ListedClip, Options, Skips, hint, read_lines, require_folder, sound_files
 from kws.data.corpora.splits import by_name
 from kws.errors import KwsError
 
@@ -24,7 +24,7 @@ PARTS = {
 LISTS = ("rir_list", "noise_list")
 
 
-def scan(folder: Path, options: Options, skips: Skips) -> list[Found]:
+def scan(folder: Path, options: Options, skips: Skips) -> list[ListedClip]:
     """Return responses and noises. A room, and the noise recorded in it, is in one split."""
     require_folder(folder)
     entries: list[tuple[Path, str, str, str]] = []
@@ -38,7 +38,7 @@ def scan(folder: Path, options: Options, skips: Skips) -> list[Found]:
     # A noise in a room of which there is no response is divided as the point sources are: by itself.
     splits |= by_name(group for _, label, group, _ in entries if label == "noise" and group not in splits)
     return [
-        Found(path, splits[group], label, licence, f"room:{group}" if label == "rir" else "")
+        ListedClip(path, splits[group], label, licence, f"room:{group}" if label == "rir" else "")
         for path, label, group, licence in entries
     ]
 
@@ -48,25 +48,25 @@ def _listed(folder: Path, part: Path, skips: Skips) -> list[tuple[Path, str, str
     lists = [part / name for name in LISTS if (part / name).is_file()]
     if not lists:
         raise KwsError(f"{part}: has neither rir_list nor noise_list; unpack the corpus again")
-    found = [_entry(folder, path, line) for path in lists for line in read_lines(path) if line.strip()]
-    named = {path for path, _, _ in found}
+    entries = [_entry(folder, path, line) for path in lists for line in read_lines(path) if line.strip()]
+    named = {path for path, _, _ in entries}
     for path in sound_files(part, skips):
         if path not in named:
             skips.add(path, "no list names it")
-    return found
+    return entries
 
 
 def _entry(folder: Path, path: Path, line: str) -> tuple[Path, str, str]:
     """Read "--rir-id .. --room-id .. FILE" or "--noise-id .. --noise-type .. [--room-linkage ..] FILE"."""
     cells = shlex.split(line) if '"' in line else line.split()
-    told = dict(zip(cells[:-1:2], cells[1::2], strict=False))
+    fields = dict(zip(cells[:-1:2], cells[1::2], strict=False))
     # The names in the lists start above the corpus' folder.
     place = folder.joinpath(*Path(cells[-1]).parts[1:])
-    if len(cells) % 2 == 0 or any(not name.startswith("--") for name in told) or place == folder:
-        raise KwsError(f"{path}: cannot be understood at {line.strip()!r}; unpack the corpus again")
+    if len(cells) % 2 == 0 or any(not name.startswith("--") for name in fields) or place == folder:
+        raise KwsError(f"{path}: cannot read the line {line.strip()!r}; unpack the corpus again")
     if path.name == "rir_list":
-        return place, "rir", told.get("--room-id") or place.parent.name
-    return place, "noise", told.get("--room-linkage") or place.stem
+        return place, "rir", fields.get("--room-id") or place.parent.name
+    return place, "noise", fields.get("--room-linkage") or place.stem
 
 
 ADAPTER = Adapter(

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from kws.data.corpora.adapter import (
     Adapter,
-    Found,
+    ListedClip,
     Options,
     Skips,
     hint,
@@ -27,15 +27,15 @@ UNKNOWN_WORDS = "_unknown_"
 """In the archive of the test set alone: clips of the words that are not to be recognized."""
 
 
-def scan(folder: Path, options: Options, skips: Skips) -> list[Found]:
+def scan(folder: Path, options: Options, skips: Skips) -> list[ListedClip]:
     """Return the words with their speakers, split as the lists say, and the noises, split by file."""
     require_folder(folder)
     listed = {} if options.split else _listed(folder, skips)
-    found, noises = [], {}
+    clips, noises = [], {}
     for path in sound_files(folder, skips):
         place = path.relative_to(folder)
         if len(place.parts) != 2:
-            skips.add(path, "it does not lie in the folder of a word")
+            skips.add(path, "it is not in the folder of a word")
             continue
         word = place.parts[0]
         if word in NOISES:
@@ -43,32 +43,32 @@ def scan(folder: Path, options: Options, skips: Skips) -> list[Found]:
             continue
         speaker, mark, _ = path.stem.partition("_nohash_")
         if not mark:
-            skips.add(path, "its name has no _nohash_, which the speaker stands before")
+            skips.add(path, "its name has no _nohash_, before which its speaker stands")
             continue
         label, text = (WORD, "") if word == UNKNOWN_WORDS else (slug(word), word)
         split = listed.get(place.as_posix(), "train")
-        found.append(Found(path, split, label, LICENCE, f"speech_commands:{speaker}", text))
-    if not found:
-        raise KwsError(f"{folder}: has no WORD/HASH_nohash_N.wav; give the folder that holds the folders of words")
-    return found + [Found(noises[name], split, "noise", LICENCE) for name, split in by_name(noises).items()]
+        clips.append(ListedClip(path, split, label, LICENCE, f"speech_commands:{speaker}", text))
+    if not clips:
+        raise KwsError(f"{folder}: has no WORD/HASH_nohash_N.wav; give the folder that holds the words' folders")
+    return clips + [ListedClip(noises[name], split, "noise", LICENCE) for name, split in by_name(noises).items()]
 
 
 def _listed(folder: Path, skips: Skips) -> dict[str, str]:
     """Return the split of every file that a list names."""
-    found: dict[str, str] = {}
+    split_of: dict[str, str] = {}
     for split, name in LISTS.items():
         if not (folder / name).is_file():
             raise KwsError(
-                f"{folder}: has no {name}, so it is no whole Speech Commands{hint(folder, (name,))}; "
-                "unpack the archive again, or give --split to put all of it into one"
+                f"{folder}: has no {name}, so this is not all of Speech Commands{hint(folder, (name,))}; "
+                "unpack the archive again, or give --split to put all clips into one"
             )
         for line in filter(None, map(str.strip, read_lines(folder / name))):
-            if line in found:
-                raise KwsError(f"{folder / name}: names {line}, which is listed before; unpack the archive again")
-            found[line] = split
+            if line in split_of:
+                raise KwsError(f"{folder / name}: lists {line}, which is listed already; unpack the archive again")
+            split_of[line] = split
             if not (folder / line).is_file():
                 skips.add(folder / line, f"{name} names it, but it is not there")
-    return found
+    return split_of
 
 
 ADAPTER = Adapter(

@@ -110,12 +110,12 @@ def collate(drawn: Sequence[Drawn], phones: Sequence[Phones | None] = ()) -> Arr
     )
 
 
-def _phones(found: Sequence[Phones | None], frames: int) -> Phones | None:
+def _phones(phones_of: Sequence[Phones | None], frames: int) -> Phones | None:
     """Return the clips' phones int8 [clips, frames], those of clips without as unknown; None where no clip has any."""
-    if all(phones is None for phones in found):
+    if all(phones is None for phones in phones_of):
         return None
     unknown = np.full(frames, UNKNOWN_PHONE, np.int8)
-    return np.stack([unknown if phones is None else phones for phones in found])
+    return np.stack([unknown if phones is None else phones for phones in phones_of])
 
 
 def padded(spans: Sequence[Spans]) -> Spans:

@@ -36,7 +36,7 @@ _SECONDS_WORTH_PROCESSES = 1200.0
 
 @contextmanager
 def shared(pool: ClipPool, directory: Path, processes: int | None = None) -> Iterator[ClipPool]:
-    """Give the pool with its sounds in one file in ``directory``: made now, or found where a run was broken off.
+    """Give the pool with its sounds in one file in ``directory``: made now, or left there by an interrupted run.
 
     The file is removed when the block ends well; after an error or an interrupt it stays for the next run. Other
     processes may do the same with the same clips at the same time.
@@ -52,7 +52,7 @@ def shared(pool: ClipPool, directory: Path, processes: int | None = None) -> Ite
     by_key = {item.key: item for group in pool.groups() for item in group}
     items = [by_key[key] for key in sorted(by_key)]
     path = directory / f"clips_{_digest(items)}.pcm"
-    with _alone(path.with_suffix(".lock")) as alone:  # of several processes one decodes, the others find what it made
+    with _alone(path.with_suffix(".lock")) as alone:  # of several processes one decodes, the others use its file
         if not path.exists():
             if alone:
                 _remove_unfinished(path)
@@ -75,9 +75,9 @@ class ClipFile:
                 lengths = np.frombuffer(file.read(), np.int64)
             self._samples: Samples = np.memmap(path, np.int16, "r", shape=((size - lengths.nbytes) // 2,))
         except (OSError, ValueError) as error:
-            raise KwsError(f"{path}: cannot be read ({error}); delete it and run again") from error
+            raise KwsError(f"{path}: cannot be read ({error}); delete it and run the command again") from error
         if len(lengths) != len(keys) or int(lengths.sum()) != len(self._samples):
-            raise KwsError(f"{path}: is damaged; delete it and run again")
+            raise KwsError(f"{path}: is damaged; delete it and run the command again")
         self._ends = dict(zip(keys, np.cumsum(lengths).tolist(), strict=True))
         self._begins = dict(zip(keys, (np.cumsum(lengths) - lengths).tolist(), strict=True))
 
@@ -130,13 +130,13 @@ def _decode(items: Sequence[Item], path: Path, processes: int) -> None:
             advance(len(sounds))
         file.write(np.array(lengths, np.int64).data)
     if silent:
-        _tell_silent(silent, len(clips))
+        _warn_silent(silent, len(clips))
 
 
-def _tell_silent(silent: Sequence[str], clips: int) -> None:
+def _warn_silent(silent: Sequence[str], clips: int) -> None:
     print(
         f"kws: {len(silent):,} of {clips:,} clips are digital silence throughout, such as {silent[0]}; "
-        "take them out of the manifest (kws corpus --check leaves them out)",
+        "remove them from the manifest (kws corpus --check leaves them out)",
         file=sys.stderr,
     )
 
@@ -158,7 +158,7 @@ def _digest(items: Sequence[Item]) -> str:
             state = path.stat()
             row: tuple[Any, ...] = (str(path.absolute()), state.st_size, state.st_mtime_ns)
         except OSError:
-            row = (str(path), "missing")  # who decodes it says so
+            row = (str(path), "missing")  # decoding it reports that
         row += () if item.clip.channel is None else (item.clip.channel,)
         digest.update(json.dumps(row).encode())
     return digest.hexdigest()[:16]

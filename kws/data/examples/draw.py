@@ -67,7 +67,7 @@ class ExampleConfig:
 class Example:
     """Sound int16 [n], where keyword words stand in it (phrase, word in it, start, end in seconds), the kind.
 
-    ``voices`` says how each of its clips was changed, in the order they were picked; ``drawn`` what came over them all.
+    ``voices`` are the changes of its clips, in the order they were picked; ``drawn`` the augmentation of the whole.
     ``phones`` int8 [n / pool.phone_hop] has the phone of each LFBE frame, -1 where it is not known; None: of none.
     """
 
@@ -134,8 +134,8 @@ def draw_example(
     samples = np.clip(scene.samples, -32768, 32767).astype(np.int16)
     around = backgrounds(pool, augmentation)
     drawn = draw(augmentation, rng, around, config.window_ms / 1000.0)
-    heard = apply(samples, drawn, around)
-    return Example(heard, tuple(scene.words), what, tuple(filler.voices), drawn, scene.phones)
+    augmented = apply(samples, drawn, around)
+    return Example(augmented, tuple(scene.words), what, tuple(filler.voices), drawn, scene.phones)
 
 
 def backgrounds(pool: ClipPool, augmentation: AugmentConfig) -> Backgrounds:
@@ -262,6 +262,6 @@ def _loud(samples: Samples, quiet: int = 100) -> tuple[int, int]:
 
 def _to_level(samples: Samples, like: Samples, rng: np.random.Generator) -> Samples:
     """Return the samples at the peak of ``like``, give or take 6 dB."""
-    peak, wanted = (max(float(np.abs(part.astype(np.int32)).max(initial=0)), 1.0) for part in (samples, like))
-    gain = wanted / peak * 10.0 ** (rng.uniform(-6.0, 6.0) / 20.0)
+    peak, target = (max(float(np.abs(part.astype(np.int32)).max(initial=0)), 1.0) for part in (samples, like))
+    gain = target / peak * 10.0 ** (rng.uniform(-6.0, 6.0) / 20.0)
     return np.asarray(np.clip(samples * gain, -32768, 32767)).astype(np.int16)

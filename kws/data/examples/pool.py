@@ -21,7 +21,7 @@ ROOM = "rir"
 NO_EXAMPLES = ("array",)
 SAMPLE_RATE_HZ = 16000
 UNKNOWN_PHONE = -1
-"""The label of a frame in which nobody knows which phone is said."""
+"""The label of a frame whose phone is not known."""
 
 
 @dataclass(frozen=True)
@@ -115,7 +115,7 @@ class ClipPool:
 
 
 class Cache:
-    """Sounds decoded when first asked for and kept, up to a bound in memory; what comes later is decoded each time."""
+    """Sounds decoded on first use and kept, up to a bound in memory; what comes later is decoded each time."""
 
     def __init__(self, bytes_at_most: int = 3 << 30) -> None:
         self.bytes_at_most = bytes_at_most
@@ -140,7 +140,7 @@ class Cache:
 
 
 class Sounds(Sequence[Samples]):
-    """The sounds of some items, decoded as they are asked for."""
+    """The sounds of some items, decoded on use."""
 
     def __init__(self, pool: ClipPool, items: Sequence[Item]) -> None:
         self.pool, self.items = pool, items
@@ -158,7 +158,7 @@ def read_pool(
     """Sort the clips of ``split`` by what they are to one phrase or several; ``recorded`` are recordings' paths.
 
     A positive has a phrase's slug as its label, or ``sentence:`` and the slug with the keyword's times. What else
-    holds a phrase (another label around it, a text that says it) is neither a positive nor a negative.
+    holds a phrase (another label around it, a text with it) is neither a positive nor a negative.
 
     Raises:
         KwsError: the split has no positive of a phrase, or no negative.
@@ -175,7 +175,7 @@ def read_pool(
     missing = [manifest.slug(phrase) for index, phrase in enumerate(phrases) if index not in there]
     if missing:
         raise KwsError(
-            f"the manifests have no {split} clip with label {missing[0]!r}; add some, or let `kws synth` speak some"
+            f"the manifests have no {split} clip with label {missing[0]!r}; add some, or make them with `kws synth`"
         )
     if not groups["near"] and not groups["speech"]:
         what = repr(phrases[0]) if len(phrases) == 1 else "the phrases"

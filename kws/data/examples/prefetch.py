@@ -22,7 +22,7 @@ EXAMPLES_WORTH_PROCESSES = 4000
 
 
 @dataclass(frozen=True)
-class Wanted:
+class BatchRange:
     """Batches ``first`` .. ``last - 1`` of ``clips`` examples each over all ranks, and whose share of them."""
 
     clips: int
@@ -33,52 +33,56 @@ class Wanted:
 
 
 def made_ahead(
-    source: BatchSource, wanted: Wanted, workers: int, backend: Backend = "auto"
+    source: BatchSource, batches: BatchRange, workers: int, backend: Backend = "auto"
 ) -> Generator[ArrayBatch, None, None]:
-    """Yield the batches in order, made by ``workers`` threads or processes; 0: here, when they are asked for.
+    """Yield the batches in order, made by ``workers`` threads or processes; 0: here, when the caller asks for them.
 
     Whoever works ends with the iteration, also when it is broken off. "auto" takes processes where they pay.
 
     Raises:
         KwsError: a clip cannot be read, or a process ended unexpectedly.
     """
-    count = max(wanted.last - wanted.first, 0)
+    count = max(batches.last - batches.first, 0)
     if backend == "auto":
-        few = count * wanted.clips // wanted.world < EXAMPLES_WORTH_PROCESSES
+        few = count * batches.clips // batches.world < EXAMPLES_WORTH_PROCESSES
         backend = "threads" if few else "processes"
     if workers == 0 or not count:
-        return (_make(source, wanted, index) for index in range(count))
+        return (_make(source, batches, index) for index in range(count))
     if backend == "threads":
-        return _by_threads(source, wanted, count, workers)
-    return _by_processes(source, wanted, count, workers)
+        return _by_threads(source, batches, count, workers)
+    return _by_processes(source, batches, count, workers)
 
 
-def _make(source: BatchSource, wanted: Wanted, index: int) -> ArrayBatch:
-    return source.batch(wanted.first + index, wanted.clips, wanted.rank, wanted.world)
+def _make(source: BatchSource, batches: BatchRange, index: int) -> ArrayBatch:
+    return source.batch(batches.first + index, batches.clips, batches.rank, batches.world)
 
 
-def _by_threads(source: BatchSource, wanted: Wanted, count: int, workers: int) -> Generator[ArrayBatch, None, None]:
+def _by_threads(
+    source: BatchSource, batches: BatchRange, count: int, workers: int
+) -> Generator[ArrayBatch, None, None]:
     executor = ThreadPoolExecutor(workers, thread_name_prefix="examples")
     ahead = 2 * workers + 2
     try:
         waiting: deque[Future[ArrayBatch]] = deque(
-            executor.submit(_make, source, wanted, index) for index in range(min(ahead, count))
+            executor.submit(_make, source, batches, index) for index in range(min(ahead, count))
         )
         for index in range(count):
             yield waiting.popleft().result()
             if index + ahead < count:
-                waiting.append(executor.submit(_make, source, wanted, index + ahead))
+                waiting.append(executor.submit(_make, source, batches, index + ahead))
     finally:
         executor.shutdown(wait=True, cancel_futures=True)
 
 
-def _by_processes(source: BatchSource, wanted: Wanted, count: int, workers: int) -> Generator[ArrayBatch, None, None]:
+def _by_processes(
+    source: BatchSource, batches: BatchRange, count: int, workers: int
+) -> Generator[ArrayBatch, None, None]:
     slots = 2 * workers + 2
     # Two spans more than a phrase of a few words has, and room for headers; what is larger goes through the pipe.
     example_bytes = source.frames * (source.bands * 2 + 1) + 8 * 4 * 4
-    size = -(-wanted.clips // wanted.world) * example_bytes + 4096
+    size = -(-batches.clips // batches.world) * example_bytes + 4096
     memory = shared_bytes(slots * size)
-    fill = _Fill(source, wanted, slots)
+    fill = _Fill(source, batches, slots)
     with closing(in_order(fill, count, workers, (memory,), ahead=slots, at_once=True)) as made:
         for index, parcel in enumerate(made):
             yield parcel.open(_slot(memory, index, slots))
@@ -89,11 +93,11 @@ class _Fill:
     """What a process does: make batch ``index`` and put it into its slot."""
 
     source: BatchSource
-    wanted: Wanted
+    batches: BatchRange
     slots: int
 
     def __call__(self, index: int, memory: Any) -> "_Parcel":
-        return _packed(_make(self.source, self.wanted, index), _slot(memory, index, self.slots))
+        return _packed(_make(self.source, self.batches, index), _slot(memory, index, self.slots))
 
 
 @dataclass(frozen=True)

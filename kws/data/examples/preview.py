@@ -36,9 +36,9 @@ class Drawing:
 
 
 def preview(drawing: Drawing, directory: Path, count: int) -> str:
-    """Write ``count`` examples to ``directory`` and return what they cost, as text.
+    """Write ``count`` examples to ``directory`` and return how long they took, as text.
 
-    Each is a WAV file and a picture of the same name; ``preview.json``, written last, says what was drawn for them.
+    Each is a WAV file and a picture of the same name; ``preview.json``, written last, lists what was drawn for them.
     Needs matplotlib (kws[train]).
 
     Raises:
@@ -49,7 +49,7 @@ def preview(drawing: Drawing, directory: Path, count: int) -> str:
     rooms_s = time.perf_counter() - began
     entries: list[dict[str, Any]] = []
     seconds: list[float] = []
-    with locked(directory), progress.bar("Preview", count) as advance:
+    with locked(directory), progress.bar("Drawing examples", count) as advance:
         for index in range(count):
             example, masks = _draw(drawing, index)
             began = time.perf_counter()
@@ -64,7 +64,7 @@ def preview(drawing: Drawing, directory: Path, count: int) -> str:
         data = {"config": to_data(drawing.augmentation), "examples": entries}
         files.replace_file(directory / LIST, (json.dumps(data, indent=1) + "\n").encode())
     return (
-        f"{directory}: {count} examples, what was drawn is in {LIST}\n"
+        f"{directory}: {count} examples; {LIST} lists what was drawn for each\n"
         f"{1000.0 * float(np.mean(seconds)):.1f} ms to draw an example whose clips are decoded; "
         f"{rooms} simulated rooms took {rooms_s:.2f} s, once"
     )
@@ -123,7 +123,7 @@ def _picture(example: Example, features: NDArray[np.int16], frontend: FrontendCo
 
 
 def _title(example: Example) -> str:
-    """Return the drawn values that are heard most."""
+    """Return the most audible of the drawn values."""
     drawn = example.drawn
     parts = [f"{drawn.noise} at {drawn.snr_db:.0f} dB" if drawn.noise else "no noise"]
     if drawn.room is not None:

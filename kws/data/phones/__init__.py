@@ -1,1 +1,1 @@
-"""Phones of transcribed recordings: what is said when, and new speech put together from pieces of it."""
+"""Phones of transcribed recordings, frame by frame, and new speech put together from pieces of it."""

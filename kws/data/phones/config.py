@@ -9,7 +9,7 @@ from kws.config import check_range
 class PhonesConfig:
     """Where a recipe's data has transcripts (``utterances.csv``): how many clips are put together from pieces of it.
 
-    ``pieces`` clips of each phrase and ``near_pieces`` of what is not the phrase are said in the voices of the
+    ``pieces`` clips of each phrase and ``near_pieces`` of what is not the phrase have the voices of the
     training split's speakers, fewer where the recordings lack their sounds, half of them up to ``slowest`` times as
     long as they were read: alone, a word is said more slowly than in a sentence (Klatt, "Linguistic uses of segmental
     duration in English", JASA 1976), and with emphasis. ``weight`` is what the phones' loss counts beside the

@@ -1,4 +1,4 @@
-"""A corpus of phrases, and of what is not them, said by pieces of recorded speech; a manifest like synthesis writes."""
+"""A corpus of phrases and near misses, put together from pieces of recorded speech, with a manifest like synthesis'."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -34,7 +34,7 @@ class PlannedClip:
 
 
 TRIES = 3
-"""So many draws for each clip that is wanted."""
+"""Draws for each planned clip, at most."""
 AS_READ_SHARE = 0.5
 """So many clips keep the pace of the sentences that they are cut from; the others' ratios are all as likely."""
 
@@ -49,7 +49,7 @@ def make(
     directory: Path,
     seed: int,
 ) -> Path:
-    """Write the corpus and return its manifest's path; a phrase that the recordings cannot say has no clips in it.
+    """Write the corpus and return its manifest's path; a phrase whose sounds the recordings lack has no clips in it.
 
     The same arguments give the same bytes. ``others`` are phone sequences of ordinary words, which negatives are made
     of.
@@ -62,12 +62,12 @@ def make(
     with bar("Putting phrases together from recorded speech", len(targets) + 1) as advance:
         for target in targets:
             draw: Draw = partial(_one_of, target.pronunciations, rng)
-            planned += _say(
+            planned += _plan_clips(
                 pieces, draw, config.pieces, config.kept_share, (manifest.slug(target.phrase), target.phrase), rng
             )
             advance()
         draw = partial(near, targets, others, len(pieces.speech.inventory.symbols), rng)
-        planned += _say(pieces, draw, config.near_pieces, 1.0, (NEAR_PHRASE, ""), rng)
+        planned += _plan_clips(pieces, draw, config.near_pieces, 1.0, (NEAR_PHRASE, ""), rng)
         advance()
     try:
         directory.mkdir(parents=True, exist_ok=True)
@@ -82,12 +82,12 @@ def _one_of(pronunciations: Sequence[Sequence[int]], rng: np.random.Generator) -
     return pronunciations[int(rng.integers(len(pronunciations)))] if pronunciations else None
 
 
-def _say(
+def _plan_clips(
     pieces: Pieces, draw: Draw, count: int, kept_share: float, label: tuple[str, str], rng: np.random.Generator
 ) -> list[PlannedClip]:
     """Choose pieces for ``count`` clips, those with the best joins of ``count / kept_share``.
 
-    What is drawn may hold two phones that nobody said in a row; where that is so too often, there are fewer clips.
+    What is drawn may hold two phones that nobody has in a row; where that is so too often, there are fewer clips.
     """
     planned: list[PlannedClip] = []
     draws = round(count / kept_share)
@@ -104,7 +104,7 @@ def _say(
 def slower(sound: Sound, slowest: float, rng: np.random.Generator) -> Sound:
     """Return the sound as it is, or as likely up to ``slowest`` times as long; pitch and voice stay as they are.
 
-    Where all are drawn out, those who speak fast are no longer heard.
+    Where all are drawn out, fast speech would be missing.
     """
     if slowest == 1.0 or rng.random() < AS_READ_SHARE:
         return sound

@@ -10,10 +10,10 @@ from kws.data.phones.inventory import SILENCE
 LEAST_CHANGED = 2
 PHONES_PER_CHANGE = 3
 """A near phrase differs by at least the larger of ``LEAST_CHANGED`` and one phone in ``PHONES_PER_CHANGE``: people with
-another accent say some phones otherwise and mean the phrase."""
+another accent pronounce some phones otherwise and mean the phrase."""
 
 KINDS, SHARES = zip(
-    ("word", 0.35),  # as people say it
+    ("word", 0.35),  # an ordinary word alone
     ("beginning", 0.15),  # the phrase's, then another word
     ("end", 0.1),  # the phrase's, after another word
     ("around", 0.15),  # the phrase's beginning and end around another word
@@ -29,14 +29,14 @@ FEW = 4
 
 @dataclass(frozen=True)
 class Target:
-    """A phrase and the ways that it is said, as phone numbers; each way is as likely."""
+    """A phrase and its pronunciations, as phone numbers; all are as likely."""
 
     phrase: str
     pronunciations: tuple[tuple[int, ...], ...]
 
 
 def with_pauses(words: Sequence[Sequence[int]]) -> tuple[tuple[int, ...], ...]:
-    """Return ways to say a phrase's words: of three one with pauses between them, as many say who say it alone.
+    """Return pronunciations of a phrase: one of three with pauses between its words, as many people say it alone.
 
     >>> with_pauses([[4, 5], [6]]), with_pauses([[4, 5]])
     (((4, 5, 6), (4, 5, 6), (4, 5, 0, 6)), ((4, 5), (4, 5), (4, 5)))
@@ -51,7 +51,7 @@ def near(
 ) -> tuple[int, ...] | None:
     """Return what is not the phrase: ordinary words, some with a part of the phrase before, after, around or in them.
 
-    Every stretch of it differs by at least ``least_changed`` phones from every way that a phrase is said. None where
+    Every stretch of it differs by at least ``least_changed`` phones from every pronunciation of a phrase. None where
     chance gives no such thing: everything is too like a phrase of one phone.
     """
     targets = [target for target in targets if target.pronunciations]

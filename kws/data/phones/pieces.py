@@ -1,8 +1,8 @@
 """New speech from pieces of recorded speech: diphones of many speakers, chosen to fit, joined in mid-phone.
 
-A phrase that nobody recorded is said in real voices: unit selection (Hunt and Black, "Unit selection in a concatenative
+A phrase that nobody recorded, in real voices: unit selection (Hunt and Black, "Unit selection in a concatenative
 speech synthesis system using a large speech database", ICASSP 1996) with joins in mid-phone. A clip is drawn around one
-speaker; where that speaker never said two phones in a row, the nearest voices lend them. Every draw considers other
+speaker; where that speaker lacks two phones in a row, the nearest voices lend them. Every draw considers other
 candidates, so that no two clips are alike.
 """
 
@@ -48,7 +48,7 @@ class Sound:
 
 
 class Pieces:
-    """Where every pair of phones is said, and who sounds like whom."""
+    """Where every pair of phones occurs, and which speakers sound alike."""
 
     def __init__(self, speech: AlignedSpeech) -> None:
         self.speech = speech
@@ -169,7 +169,7 @@ def _edge(segment: Segment, is_first: bool) -> float:
     """Return where a piece is cut, in frames: in mid-phone, or a little way into a pause."""
     if segment.phone != SILENCE:
         return (segment.first + segment.after) / 2.0
-    if is_first:  # half a frame holds what is crossfaded, lest the next word is heard
+    if is_first:  # half a frame holds what is crossfaded, so that nothing of the next word is left
         return max(segment.after - PAUSE_FRAMES, segment.first + 0.5)
     return min(segment.first + PAUSE_FRAMES, segment.after - 0.5)
 

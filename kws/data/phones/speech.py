@@ -18,7 +18,7 @@ FRAME_HOPS = 2
 
 @dataclass(frozen=True, eq=False)
 class Utterance:
-    """Someone's words: int16 [n] at 16 kHz, LFBE int16 [frames, bands], and what is said, as phones of its words.
+    """Someone's words: int16 [n] at 16 kHz, LFBE int16 [frames, bands], and its transcript, as phones of its words.
 
     It stands in the recording ``path`` from LFBE hop ``first_hop`` on.
     """
@@ -114,7 +114,7 @@ Pair = tuple[int, int]
 
 
 def pairs(speech: AlignedSpeech, frames_at_most: int = 14) -> dict[Pair, list[tuple[int, int]]]:
-    """Return where each pair of phones is said: (utterance, first of the two segments). Drawn-out phones are no use."""
+    """Return where each pair of phones occurs: (utterance, first of the two segments). Drawn-out phones are no use."""
     places: dict[Pair, list[tuple[int, int]]] = defaultdict(list)
     for index, one in enumerate(speech.utterances):
         for place, (first, second) in enumerate(itertools.pairwise(one.segments)):

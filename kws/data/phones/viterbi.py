@@ -1,8 +1,8 @@
-"""Which phone is said in which frame: the best path through the transcript's phones (forced alignment).
+"""The phone of each frame: the best path through the transcript's phones (forced alignment).
 
 Between words, and before and after them, there may be silence or none. Viterbi 1967; Rabiner, "A tutorial on hidden
 Markov models", Proc. IEEE 77, 1989, section III.B, with no transition probabilities: each phone lasts as long as the
-sound says, at least one frame.
+sound fits it, at least one frame.
 """
 
 from collections.abc import Sequence

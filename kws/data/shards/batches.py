@@ -37,7 +37,8 @@ class ShardBatches:
         for folder, index in indexes.items():
             if any(index[key] != self.index[key] for key in ("phrases", "frontend", "frames", "bands")):
                 raise KwsError(
-                    f"{folder}: its shards have other phrases or another frontend than {self.paths[0].parent}"
+                    f"{folder}: its shards have other phrases or another frontend than {self.paths[0].parent}; "
+                    "name shards of one recipe"
                 )
         self.sources: list[dict[str, Any]] = [row for index in indexes.values() for row in index["sources"]]
         self.frames, self.bands = int(self.index["frames"]), int(self.index["bands"])
@@ -144,7 +145,7 @@ class _Shard:
 
 
 def _damaged(path: Path) -> KwsError:
-    return KwsError(f"{path}: is damaged or not as its index says; delete it and run kws shards again")
+    return KwsError(f"{path}: is damaged or does not match its index; delete it and run kws shards again")
 
 
 def shard_paths(paths: Sequence[str | Path]) -> tuple[Path, ...]:
@@ -153,21 +154,21 @@ def shard_paths(paths: Sequence[str | Path]) -> tuple[Path, ...]:
     Raises:
         KwsError: a path or pattern names none.
     """
-    found: set[Path] = set()
+    unique: set[Path] = set()
     for path in paths:
         named = sorted(glob.glob(str(path))) if glob.has_magic(str(path)) else [str(path)]
         missing = not named or not Path(named[0]).exists()
         if missing:
             raise KwsError(f"{path}: no such shard; write shards with kws shards, or correct the path")
-        found |= {Path(name) for name in named}
-    if not found:
+        unique |= {Path(name) for name in named}
+    if not unique:
         raise KwsError("no shards are named; give their paths or a pattern such as 'shards/*.tar'")
-    return tuple(sorted(found))
+    return tuple(sorted(unique))
 
 
 def _count(path: Path, index: dict[str, Any]) -> int:
     """Return how many examples a shard has, by its place in the index."""
     number = re.fullmatch(r"shard_([0-9]{6,9})\.tar", path.name)
     if number is None or int(number[1]) >= index["shards"]:
-        raise KwsError(f"{path}: {shards.INDEX} beside it does not know this shard; take it out of the pattern")
+        raise KwsError(f"{path}: {shards.INDEX} beside it does not list this shard; leave it out of the pattern")
     return len(shards.bounds(int(number[1]), index["examples"], index["shards"]))

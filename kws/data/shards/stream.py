@@ -21,7 +21,7 @@ _END = 1024
 
 @dataclass(frozen=True, eq=False)
 class Sample:
-    """One example of a shard: features int16 [frames, bands], spans float32 [words, 4], what its JSON says."""
+    """One example of a shard: features int16 [frames, bands], spans float32 [words, 4], and its JSON."""
 
     features: NDArray[np.int16]
     spans: NDArray[np.float32]
@@ -112,7 +112,7 @@ def read_shard(file: BinaryIO, name: str = "shard") -> Iterator[Sample]:
             while watched.read(1 << 16):
                 pass
     except (tarfile.TarError, KeyError, ValueError, EOFError) as error:
-        raise KwsError(f"{name}: is no shard, or damaged or cut short; write it again with kws shards") from error
+        raise KwsError(f"{name}: is not a shard, or is damaged or cut short; write it again with kws shards") from error
     if parts or watched.last != bytes(_END):
         raise KwsError(f"{name}: is cut short; copy it or write it again with kws shards")
 

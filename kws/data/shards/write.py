@@ -2,7 +2,7 @@
 
 Sample n of the sequence is ``000000042.features.npy`` (int16 [frames, bands]), ``000000042.spans.npy`` (float32
 [words, 4], see ``dataset.Batch``) and ``000000042.json`` (kind, and label, speaker, source and licence of the clip in
-its foreground; the licences of every clip that is heard). ``shards.json`` says what the shards hold.
+its foreground; the licences of every clip in it). ``shards.json`` describes the shards.
 The same examples give the same bytes, whoever writes them.
 """
 
@@ -63,7 +63,7 @@ def write_shards(
 
     Args:
         drawn: the sequence.
-        phrases: what its positives say; for the index alone.
+        phrases: those of its positives; for the index alone.
         directory: new, empty, or with some of these shards.
         examples: how many, at least one for each shard.
         shards: how many files.
@@ -73,7 +73,7 @@ def write_shards(
         KwsError: the directory holds something else, a clip cannot be read, or the disk is full.
     """
     if not 1 <= shards <= examples:
-        raise KwsError(f"{examples} examples do not fill {shards} shards; ask for fewer shards or more examples")
+        raise KwsError(f"{examples} examples do not fill {shards} shards; lower --shards or raise --examples")
     index = _index(drawn, phrases, examples, shards)
     with locked(directory):
         _claim(directory, index)
@@ -92,7 +92,7 @@ def _write_missing(drawn: DrawnBatches, directory: Path, examples: int, shards: 
 
 
 def read_index(directory: Path) -> dict[str, Any]:
-    """Return what ``shards.json`` in a directory of shards says.
+    """Return the contents of ``shards.json`` in a directory of shards.
 
     Raises:
         KwsError: there is none, or it is of another format.
@@ -101,7 +101,9 @@ def read_index(directory: Path) -> dict[str, Any]:
     try:
         data = json.loads(path.read_bytes())
     except OSError as error:
-        raise KwsError(f"{path}: cannot be read ({error.strerror}); shards lie beside their index") from error
+        raise KwsError(
+            f"{path}: cannot be read ({error.strerror}); it must be in the shards' folder, copy it there"
+        ) from error
     except ValueError as error:
         raise KwsError(f"{path}: is not an index of shards; write them again with kws shards") from error
     if not isinstance(data, dict) or data.get("format") != FORMAT:
@@ -192,7 +194,7 @@ class _Writer:
 
 
 class _Noted:
-    """A store that notes what was read: that is what is heard in an example, its foreground first."""
+    """A store that notes which items were read for an example, its foreground first."""
 
     def __init__(self, sounds: SoundStore) -> None:
         self.sounds = sounds
@@ -203,9 +205,9 @@ class _Noted:
         return self.sounds.read(item)
 
 
-def _add(tar: tarfile.TarFile, number: int, example: Drawn, heard: list[Item]) -> None:
+def _add(tar: tarfile.TarFile, number: int, example: Drawn, items: list[Item]) -> None:
     features, spans, kind = example
-    front = heard[0].clip if heard and kind != "noise" else None
+    front = items[0].clip if items and kind != "noise" else None
     info = {
         "index": number,
         "kind": kind,
@@ -213,7 +215,7 @@ def _add(tar: tarfile.TarFile, number: int, example: Drawn, heard: list[Item]) -
         "speaker": front.speaker if front else "",
         "source": front.source if front else "",
         "licence": front.licence if front else "",
-        "licences": sorted({item.clip.licence for item in heard}),
+        "licences": sorted({item.clip.licence for item in items}),
     }
     text = json.dumps(info, ensure_ascii=False).encode()
     for ending, data in ((FEATURES, _npy(features)), (SPANS, _npy(spans)), (INFO, text)):

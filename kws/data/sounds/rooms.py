@@ -52,7 +52,7 @@ def read_rooms(path: Path, channel: int | None = None) -> Signal:
     """
     sound, rate_hz = read_channels(path, channel)
     if not sound.size or not np.isfinite(sound).all() or not sound.any(axis=0).all():
-        raise KwsError(f"{path}: has a channel without sound, which is no room response; take it out of the manifest")
+        raise KwsError(f"{path}: has a silent channel, which is not a room response; remove it from the manifest")
     if rate_hz != SAMPLE_RATE_HZ:
         sound = soxr.resample(sound, rate_hz, SAMPLE_RATE_HZ)
     channels = [aligned(np.ascontiguousarray(channel)) for channel in sound.T]

@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from kws.config import check_range
 
 BACKENDS = ("espeak", "flite", "festival", "piper", "command")
-"""Names of the speech synthesizers; "auto" stands for every one that is found."""
+"""Names of the speech synthesizers; "auto" stands for every one that is installed."""
 
 
 @dataclass(frozen=True)
 class SynthesisConfig:
     """Positives (the phrase, alone and in running speech) and negatives, spread over many voices.
 
-    Where there are several phrases, the counts are for each. With neither positives nor negatives nothing is spoken.
+    Where there are several phrases, the counts are for each; with both counts 0 nothing is synthesized.
 
     ``backends``, ``accents`` and ``variants`` take names or the single word "auto". An accent is a voice of
     espeak-ng for ``language`` ("en-us", "en-gb-scotland"; see ``kws synth --list-voices``), a variant a speaker
@@ -46,7 +46,7 @@ class SynthesisConfig:
     order_weight: float = 0.1
     sentence_weight: float = 0.4
     near_phrases: int = 120
-    # Of the clips: how many are spoken by the backends other than espeak-ng, where any are found.
+    # Of the clips: how many come from the backends other than espeak-ng, where any are installed.
     other_backends_share: float = 0.3
     rate_wpm_min: float = 110.0
     rate_wpm_max: float = 240.0

@@ -46,29 +46,32 @@ def synthesize(
     already holds this very corpus is left as it is.
 
     Args:
-        config: what to say and who says it.
-        phrases: the wake phrase, or all of them, as written; none is heard in what is a negative of another.
+        config: the texts and the voices.
+        phrases: the wake phrase, or all of them, as written; no negative of one sounds like another.
         directory: a new or empty directory, or one with this corpus.
         seed: of everything that is drawn.
-        processes: how many to speak with; by default one for each processor.
+        processes: how many to synthesize with; by default one for each processor.
 
     Raises:
-        KwsError: a phrase cannot be spoken, nothing is to be said, a voice is missing or fails, the directory holds
+        KwsError: a phrase cannot be synthesized, both counts are 0, a voice is missing or fails, the directory holds
             something else, or the disk is full.
     """
     directory, phrases = Path(directory), (phrases,) if isinstance(phrases, str) else tuple(phrases)
     if not config.positives and not config.negatives:
-        raise KwsError("synthesis.positives and synthesis.negatives are both 0: nothing to say; raise one of them")
+        raise KwsError(
+            "synthesis.positives and negatives are both 0: there is nothing to synthesize; raise one of them"
+        )
     names = ", ".join(map(repr, phrases))
     voices = find_voices(config)
     marker = _marker(config, phrases, seed, voices)
     if _is_complete(directory, marker):
-        print(f"{directory}: already holds these clips of {names}; they are used as they are", file=sys.stderr)
+        print(f"{directory}: already holds these clips of {names}; using them as they are", file=sys.stderr)
         return directory / MANIFEST
     if config.negatives and not sentences.are_known(config.language) and not config.sentences_path:
         print(
-            f"language {config.language!r}: kws has no words of it; negatives are parts of the phrase, the phrase with "
-            "other sounds, and numbers. Name a file of sentences in the recipe's synthesis.sentences_path for more",
+            f"language {config.language!r}: kws has no sentences in it, so the negatives are parts of the phrase, the "
+            "phrase with other sounds, and numbers; to add sentences, name a file in the recipe's "
+            "synthesis.sentences_path",
             file=sys.stderr,
         )
     jobs = plan(config, phrases, voices, seed)
@@ -78,7 +81,7 @@ def synthesize(
             for folder in sorted({(directory / job.path).parent for job in jobs}):
                 _make(folder)
             with progress.bar(f"Synthesizing {names} and near misses", len(jobs)) as advance:
-                clips = _speak_all(jobs, directory, processes or processors(), advance)
+                clips = _synthesize_all(jobs, directory, processes or processors(), advance)
             manifest.write(clips, directory / MANIFEST)
     return directory / MANIFEST
 
@@ -126,21 +129,21 @@ def _make(folder: Path) -> None:
         raise unwritable(folder, error) from error
 
 
-def _speak_all(jobs: Sequence[Job], directory: Path, processes: int, advance: progress.Advance) -> list[Clip]:
+def _synthesize_all(jobs: Sequence[Job], directory: Path, processes: int, advance: progress.Advance) -> list[Clip]:
     chunks = [jobs[start : start + _CHUNK] for start in range(0, len(jobs), _CHUNK)]
     every: list[Clip | str] = []
-    for made in in_order(_Speaker(directory, chunks), len(chunks), processes if processes > 1 else 0):
+    for made in in_order(_ChunkSynthesizer(directory, chunks), len(chunks), processes if processes > 1 else 0):
         every += made
         advance(len(made))
     failures = [result for result in every if isinstance(result, str)]
     if len(failures) > _FAILURES_ALLOWED * len(jobs):
-        raise KwsError(f"{len(failures)} of {len(jobs)} clips could not be spoken; the first: {failures[0]}")
+        raise KwsError(f"{len(failures)} of {len(jobs)} clips could not be synthesized; the first: {failures[0]}")
     return [result for result in every if isinstance(result, Clip)]
 
 
 @dataclass(frozen=True)
-class _Speaker:
-    """What a process does: speak and write a chunk; what a voice could not say is given as its sentence."""
+class _ChunkSynthesizer:
+    """What a process does: synthesize and write a chunk; where a voice fails, its error message is the result."""
 
     directory: Path
     chunks: Sequence[Sequence[Job]]

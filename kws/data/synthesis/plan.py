@@ -1,4 +1,4 @@
-"""What is said by whom and how: every clip of a corpus, drawn beforehand from one seed."""
+"""The text, voice and style of every clip of a corpus, drawn beforehand from one seed."""
 
 import itertools
 from collections.abc import Iterator, Sequence
@@ -33,7 +33,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Line:
-    """A text to say, its label, and which of its words are the phrase."""
+    """A text to synthesize, its label, and which of its words are the phrase."""
 
     text: str
     label: str
@@ -44,11 +44,11 @@ def plan(config: SynthesisConfig, phrases: str | Sequence[str], voices: Sequence
     """Return every clip of the corpus, split by split, positives first; the same arguments give the same plan.
 
     Raises:
-        KwsError: a phrase cannot be spoken or is too long, the voices are too few to hold some out, or there is
-            nothing to say that does not hold the phrase.
+        KwsError: a phrase cannot be synthesized or is too long, the voices are too few to hold some out, or every other
+            text sounds like the phrase.
     """
     rng = np.random.default_rng(seed)
-    identifiers = _hearing_accents(config.language)
+    identifiers = _reference_accents(config.language)
     phrases = (phrases,) if isinstance(phrases, str) else phrases
     clean = [negatives.clean_phrase(phrase, identifiers[0]) for phrase in phrases]
     material = _Material(config, clean, identifiers, rng)
@@ -74,41 +74,41 @@ class _Material:
         self, config: SynthesisConfig, phrases: Sequence[str], identifiers: Sequence[str], rng: np.random.Generator
     ) -> None:
         self._config, self._rng = config, rng
-        self._ear = negatives.Ear(phrases, identifiers)
-        self._commands = self._ear.without_phrase(sentences.commands(config.language))
-        self._openers = self._ear.without_phrase(sentences.openers(config.language))
+        self._filter = negatives.PhraseFilter(phrases, identifiers)
+        self._commands = self._filter.without_phrase(sentences.commands(config.language))
+        self._openers = self._filter.without_phrase(sentences.openers(config.language))
         own = sentences.read_own(config.sentences_path)
-        self._found = {
+        self._negatives = {
             phrase: self._only_safe(
                 negatives.find(phrase, config.language, identifiers, config.near_phrases, rng, own), len(phrases)
             )
             for phrase in phrases
         }
-        wanted = max(60, min(config.negatives * len(phrases) // 4, 4000))
-        ordinary = self._ear.without_phrase(sentences.ordinary(config.language, wanted, rng, own))
+        count = max(60, min(config.negatives * len(phrases) // 4, 4000))
+        ordinary = self._filter.without_phrase(sentences.ordinary(config.language, count, rng, own))
         self._sentences = _shared(ordinary, config, rng)
 
-    def _only_safe(self, found: negatives.Negatives, phrases: int) -> negatives.Negatives:
-        """Return the negatives of one phrase in which none of the others is heard."""
-        if phrases == 1:  # its own ear has heard them all
-            return found
-        kinds = (found.near, found.parts, found.order)
-        return negatives.Negatives(*(tuple(self._ear.without_phrase(texts)) for texts in kinds))
+    def _only_safe(self, texts: negatives.Negatives, phrases: int) -> negatives.Negatives:
+        """Return the negatives of one phrase that sound like none of the others."""
+        if phrases == 1:  # its own filter has seen them all
+            return texts
+        kinds = (texts.near, texts.parts, texts.order)
+        return negatives.Negatives(*(tuple(self._filter.without_phrase(kind)) for kind in kinds))
 
     def positive(self, phrase: str) -> Line:
         """Return the phrase, alone or in running speech."""
         text, start = phrase, 0
         if self._rng.random() < self._config.carrier_share:
-            text, start = self._carried(phrase)
+            text, start = self._in_carrier(phrase)
         return Line(text, slug(phrase), (start, start + len(split_words(phrase))))
 
     def negatives(self, phrase: str, split: str, count: int, phonemes: bool) -> list[Line]:
         """Return ``count`` lines of the four kinds by their weights; an empty kind leaves its share to others."""
-        config, found = self._config, self._found[phrase]
+        config, own = self._config, self._negatives[phrase]
         kinds = (
-            (found.near, config.near_weight),
-            (found.parts, config.part_weight),
-            (found.order, config.order_weight),
+            (own.near, config.near_weight),
+            (own.parts, config.part_weight),
+            (own.order, config.order_weight),
             (self._sentences[split], config.sentence_weight),
         )
         pools = [([text for text in pool if phonemes or not has_phonemes(text)], weight) for pool, weight in kinds]
@@ -116,23 +116,25 @@ class _Material:
         # What the phrase cannot fill (one word has no other order) goes to sentences.
         weights[3] += sum(config_weight for _, config_weight in pools) - sum(weights) if pools[3][0] else 0.0
         if count and sum(weights) <= 0.0:
-            raise KwsError(f"phrase {phrase!r} is heard in everything else that could be said; use a longer one")
+            raise KwsError(
+                f"phrase {phrase!r}: no negatives are left, since every other text sounds like it; use a longer one"
+            )
         kind_of: list[int] = (
             self._rng.choice(4, size=count, p=np.array(weights) / sum(weights)).tolist() if count else []
         )
         drawn = [_Cycle(pool, self._rng) for pool, _ in pools]
         texts = [(next(drawn[kind]), kind) for kind in kind_of]
-        carried = [
-            self._carried(text)[0] if kind < 3 and self._rng.random() < config.carrier_share else text
+        carriers = [
+            self._in_carrier(text)[0] if kind < 3 and self._rng.random() < config.carrier_share else text
             for text, kind in texts
         ]
-        safe = set(self._ear.without_phrase(carried))
+        safe = set(self._filter.without_phrase(carriers))
         return [
             Line(long if long in safe else text, SPEECH if kind == 3 else NEAR_PHRASE)
-            for (text, kind), long in zip(texts, carried, strict=True)
+            for (text, kind), long in zip(texts, carriers, strict=True)
         ]
 
-    def _carried(self, text: str) -> tuple[str, int]:
+    def _in_carrier(self, text: str) -> tuple[str, int]:
         """Return the text in running speech, and how many words stand before it."""
         rng = self._rng
         before = f"{rng.choice(self._openers)}{rng.choice([',', ''])} " if self._openers and rng.random() < 0.5 else ""
@@ -200,14 +202,14 @@ def _shuffled(voices: Sequence[Voice], rng: np.random.Generator) -> list[Voice]:
 
 
 def _shared(texts: Sequence[str], config: SynthesisConfig, rng: np.random.Generator) -> dict[str, list[str]]:
-    """Share the sentences among the splits, so that none is heard in training and in a held-out split."""
+    """Share the sentences among the splits, so that none is both in training and in a held-out split."""
     order = [texts[int(index)] for index in rng.permutation(len(texts))]
     dev = round(len(order) * config.dev_share)
     test = dev + round(len(order) * config.test_share)
     return {"dev": order[:dev], "test": order[dev:test], "train": order[test:]}
 
 
-def _hearing_accents(language: str) -> list[str]:
+def _reference_accents(language: str) -> list[str]:
     """Return the accents whose phonemes decide what sounds like the phrase: the main ones, or the first."""
     accents = espeak.accents(language)
     main = [accent for accent in accents if accent.language in MAIN_ACCENTS] or list(accents[:1])

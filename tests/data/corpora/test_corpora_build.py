@@ -83,7 +83,7 @@ def test_transcripts_of_someone_else_are_kept(libri: Path, mine: Path) -> None:
     before = path.read_bytes()
     build(ADAPTERS["folder"], mine, out=libri.parent / "mine.csv")
     assert path.read_bytes() == before, "a corpus without transcripts leaves those of others alone"
-    with pytest.raises(KwsError, match=r"utterances\.csv: is there already and was not written for this corpus"):
+    with pytest.raises(KwsError, match=r"utterances\.csv: already exists and was not written for this corpus"):
         build(ADAPTERS["librispeech"], libri, out=libri.parent / "again.csv")
     assert not (libri.parent / "again.csv").exists()
 
@@ -106,8 +106,8 @@ def test_the_manifest_may_lie_in_a_folder_above(mine: Path) -> None:
 @pytest.mark.parametrize(
     ("out", "sentence"),
     [
-        ("elsewhere/manifest.csv", r"must lie in .*/mine or a folder above it"),
-        ("mine/hey/manifest.csv", r"must lie in .*/mine or a folder above it"),
+        ("elsewhere/manifest.csv", r"must be in .*/mine or a folder above it"),
+        ("mine/hey/manifest.csv", r"must be in .*/mine or a folder above it"),
         ("mine/manifest.txt", r"a manifest's name ends in \.csv"),
     ],
 )
@@ -249,7 +249,7 @@ def test_bad_usage_is_told(arguments: tuple[str, ...], named: str) -> None:
 
 
 def test_a_pattern_is_for_a_folder_of_recordings_alone(libri: Path) -> None:
-    with pytest.raises(KwsError, match="--pattern is for a folder of one's own recordings"):
+    with pytest.raises(KwsError, match="--pattern is for the kind folder, your own recordings"):
         build(ADAPTERS["librispeech"], libri, Options(pattern="{label}/*"))
 
 
@@ -276,5 +276,5 @@ def test_a_corpus_with_a_manifest_of_its_own_needs_no_adapter(tree: MakeTree) ->
         "CHAPTER ONE",
         "AND TWO",
     ]
-    with pytest.raises(KwsError, match=r"manifest\.csv: is there already"):
+    with pytest.raises(KwsError, match=r"manifest\.csv: already exists"):
         build(ADAPTERS["folder"], folder)

@@ -145,7 +145,7 @@ def test_a_table_may_not_name_files_outside(tree: MakeTree, read: Read) -> None:
     report, clips = read("esc50", tree("esc", ESC_SOUNDS, {"meta/esc50.csv": ESC_HEADER + rows}))
     assert set(clips) == set(ESC_SOUNDS)
     assert {reason: len(names) for reason, names in report.skips.by_reason.items()} == {
-        "it lies outside of the corpus": 2
+        "it is outside the corpus folder": 2
     }
 
 
@@ -202,7 +202,7 @@ def test_rirs_noises_keeps_rooms_together(tree: MakeTree, read: Read) -> None:
 def test_rirs_noises_refuses_a_part_without_lists_and_lines_that_are_none(tree: MakeTree, read: Read) -> None:
     lists = rirs_lists()
     broken = {**lists, "pointsource_noises/noise_list": "--noise-id p0 RIRS_NOISES/a.wav extra\n"}
-    with pytest.raises(KwsError, match="noise_list: cannot be understood at '--noise-id p0"):
+    with pytest.raises(KwsError, match="noise_list: cannot read the line '--noise-id p0"):
         read("rirs_noises", tree("broken", RIRS_SOUNDS, broken))
     del lists["pointsource_noises/noise_list"]
     with pytest.raises(KwsError, match="pointsource_noises: has neither rir_list nor noise_list"):

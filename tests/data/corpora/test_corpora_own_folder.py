@@ -45,7 +45,7 @@ def test_one_persons_clips_are_split_each_label_by_itself(tree: MakeTree, read: 
     assert {clip.speaker for clip in clips.values()} == {"mine"}
     for label in ("hey", "neg_speech"):
         assert {clip.split for clip in clips.values() if clip.label == label} == {"train", "dev", "test"}
-    assert "heard in more than one split: 1 speakers, such as mine" in report.text()
+    assert "in more than one split: 1 speakers, such as mine" in report.text()
     assert "commercial use: not clear because of unknown (no licence is named)" in report.text()
 
 
@@ -78,7 +78,7 @@ def test_a_pattern_can_name_the_split(tree: MakeTree, read: Read) -> None:
     ("pattern", "sentence"),
     [
         ("{speaker}/*", "{label} is missing"),
-        ("{label}/{label}", "{label} must be one of .* each stands there once"),
+        ("{label}/{label}", "{label} must be one of .* each at most once"),
         ("{label}/{who}", "{who} must be one of {label}, {speaker}, {split}"),
     ],
 )

@@ -54,8 +54,8 @@ def test_speech_commands_names_what_it_leaves_out(tree: MakeTree, read: Read) ->
     assert set(clips) == set(WORDS)
     assert {reason: [Path(name).name for name in names] for reason, names in report.skips.by_reason.items()} == {
         "testing_list.txt names it, but it is not there": ["3dafbe01_nohash_0.wav"],
-        "its name has no _nohash_, which the speaker stands before": ["mine.wav"],
-        "it does not lie in the folder of a word": ["loose.wav"],
+        "its name has no _nohash_, before which its speaker stands": ["mine.wav"],
+        "it is not in the folder of a word": ["loose.wav"],
     }
 
 
@@ -73,7 +73,7 @@ def test_the_test_archive_of_speech_commands_has_no_lists(tree: MakeTree, read: 
 
 def test_a_file_in_both_lists_is_refused(tree: MakeTree, read: Read) -> None:
     folder = tree("sc", WORDS, {**LISTS, "testing_list.txt": LISTS["validation_list.txt"]})
-    with pytest.raises(KwsError, match=r"testing_list\.txt: names no/1b8d3c9e_nohash_0\.wav, which is listed before"):
+    with pytest.raises(KwsError, match=r"testing_list\.txt: lists no/1b8d3c9e_nohash_0\.wav, which is listed already"):
         read("speech_commands", folder)
 
 
@@ -134,7 +134,7 @@ def test_common_voice_without_splits_is_split_by_speaker(tree: MakeTree, read: R
         ({}, r"en: has no train\.tsv and no validated\.tsv; give the folder of one language"),
         ({"train.tsv": "client_id\tpath\n"}, r"train\.tsv, line 1: column 'sentence' is missing"),
         ({"train.tsv": HEADER + "abc\tcommon_voice_en_1.mp3\n"}, r"train\.tsv, line 2: is cut short"),
-        ({**TABLES, "clip_durations.tsv": "clip\tduration[ms]\nx.mp3\tlong\n"}, "a duration is no number"),
+        ({**TABLES, "clip_durations.tsv": "clip\tduration[ms]\nx.mp3\tlong\n"}, "a duration is not a number"),
     ],
 )
 def test_a_common_voice_that_is_none_is_refused(
@@ -189,7 +189,7 @@ def test_librispeech_names_what_does_not_fit_together(tree: MakeTree, read: Read
     report, clips = read("librispeech", tree("LibriSpeech", (*UTTERANCES, extra), listed))
     assert set(clips) == set(UTTERANCES)
     assert {reason: [Path(name).name for name in names] for reason, names in report.skips.by_reason.items()} == {
-        "no .trans.txt beside it says what is said": ["19-198-0002.flac"],
+        "no .trans.txt beside it has its transcript": ["19-198-0002.flac"],
         "its .trans.txt names it, but it is not there": ["84-121123-0009.flac"],
     }
 
@@ -197,8 +197,11 @@ def test_librispeech_names_what_does_not_fit_together(tree: MakeTree, read: Read
 @pytest.mark.parametrize(
     ("speakers", "sentence"),
     [
-        (SPEAKERS.replace("train-clean-100", "dev-clean"), r"train-clean-100/19: SPEAKERS\.TXT has them in dev"),
-        (SPEAKERS.replace("19   |", "20   |"), r"train-clean-100/19: SPEAKERS\.TXT does not name them"),
+        (
+            SPEAKERS.replace("train-clean-100", "dev-clean"),
+            r"train-clean-100/19: SPEAKERS\.TXT has this speaker in dev",
+        ),
+        (SPEAKERS.replace("19   |", "20   |"), r"train-clean-100/19: SPEAKERS\.TXT does not list this speaker"),
     ],
 )
 def test_a_mixed_up_librispeech_is_refused(tree: MakeTree, read: Read, speakers: str, sentence: str) -> None:

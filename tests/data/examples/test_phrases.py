@@ -139,7 +139,7 @@ def test_no_negative_holds_any_of_the_phrases() -> None:
 
 
 def test_there_must_be_something_to_say(tmp_path: Path) -> None:
-    with pytest.raises(KwsError, match="nothing to say"):
+    with pytest.raises(KwsError, match="nothing to synthesize"):
         synthesize(SynthesisConfig(positives=0, negatives=0), PHRASES, tmp_path / "clips", seed=0)
 
 

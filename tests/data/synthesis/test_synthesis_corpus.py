@@ -58,7 +58,7 @@ def test_what_the_manifest_says_is_so(made: Path) -> None:
     assert labels["computer"] == 40
     assert labels[NEAR_PHRASE] + labels[SPEECH] == 80
     assert min(labels.values()) > 15
-    ear = negatives.Ear("computer", ["gmw/en-US"])
+    phrase_filter = negatives.PhraseFilter("computer", ["gmw/en-US"])
     for clip in clips:
         samples = read_audio(clip.path)
         assert len(samples) == pytest.approx(clip.duration_s * 16000, abs=1)  # 0.1 ms
@@ -67,7 +67,7 @@ def test_what_the_manifest_says_is_so(made: Path) -> None:
             _check_positive(clip, samples.astype(np.float32))
         else:
             assert clip.kw_start_s is None
-            assert ear.without_phrase([clip.text]) == [clip.text]
+            assert phrase_filter.without_phrase([clip.text]) == [clip.text]
 
 
 def _check_positive(clip: Clip, samples: NDArray[np.float32]) -> None:
@@ -99,7 +99,7 @@ def test_a_complete_corpus_is_used_as_it_is(made: Path, capsys: pytest.CaptureFi
     before = made.stat().st_mtime_ns
     assert synthesize(SMALL, "Computer!", made.parent, 7) == made
     assert made.stat().st_mtime_ns == before
-    assert "used as they are" in capsys.readouterr().err
+    assert "using them as they are" in capsys.readouterr().err
 
 
 def test_an_unfinished_corpus_is_finished(made: Path, tmp_path: Path) -> None:
@@ -124,7 +124,7 @@ def test_nothing_of_the_users_is_touched(made: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("phrase", ["", "!!!", "\U0001f916"])
 def test_a_phrase_without_speech_leaves_nothing_behind(tmp_path: Path, phrase: str) -> None:
-    with pytest.raises(KwsError, match="nothing that can be spoken"):
+    with pytest.raises(KwsError, match="no letter and no digit; give words"):
         synthesize(SMALL, phrase, tmp_path / "new", 0)
     assert not (tmp_path / "new").exists()
 
@@ -142,7 +142,7 @@ def test_a_full_disk_is_one_sentence_and_no_manifest(tmp_path: Path, monkeypatch
 def test_voices_that_fail_are_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     broken = [external.ExternalVoice("command", name, "en", "", ("false",)) for name in "abcdef"]
     monkeypatch.setattr(corpus, "find_voices", lambda config: broken)
-    with pytest.raises(KwsError, match="clips could not be spoken; the first: command:"):
+    with pytest.raises(KwsError, match="clips could not be synthesized; the first: command:"):
         synthesize(SMALL, "computer", tmp_path / "new", 0, processes=1)
 
 

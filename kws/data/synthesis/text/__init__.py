@@ -1,1 +1,1 @@
-"""What is to be said: negatives, sentences, how alike two texts sound."""
+"""Texts to synthesize: negatives, sentences, how alike two texts sound."""

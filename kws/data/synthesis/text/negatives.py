@@ -1,6 +1,6 @@
 """What sounds like the phrase and is not it: near phrases, its parts, its words in other order.
 
-Everything is found through the synthesizer's own phonemes, so it works for every language that espeak-ng speaks.
+Everything is derived from the synthesizer's own phonemes, so it works for every language that espeak-ng speaks.
 A text in which the phrase can be heard is never a negative, whatever its letters ("compute her", "computers").
 """
 
@@ -23,9 +23,9 @@ from kws.errors import KwsError
 MAX_LETTERS = 64
 MAX_WORDS = 6
 _STRESS = "',%="
-_HEARD = 0.05
-"""A phrase is heard in a text when turning it into a stretch of the text costs at most this much per segment."""
-_HEARD_MOST = 0.4
+_MATCH_COST = 0.05
+"""A text sounds like a phrase when turning the phrase into a stretch of it costs at most this much per segment."""
+_MATCH_COST_MAX = 0.4
 """At most in all: less than a lost schwa, so that "compute" is not "computer", more than an added h ("compute her")."""
 
 _CHANGED_LEAST = 1.0
@@ -42,14 +42,14 @@ class Negatives:
 
 
 def clean_phrase(phrase: str, identifier: str) -> str:
-    """Return the phrase as it is spoken, checked with the accent ``identifier``.
+    """Return the phrase as it is synthesized, checked with the accent ``identifier``.
 
     Raises:
-        KwsError: something in it would not be spoken as it is written, or it is too long for a wake phrase.
+        KwsError: something in it would not be pronounced as it is written, or it is too long for a wake phrase.
     """
     text = speakable(phrase)
     if not any(sign.isalnum() for sign in text):
-        raise KwsError(f"phrase {phrase!r} has nothing that can be spoken; give words, such as 'computer'")
+        raise KwsError(f"phrase {phrase!r}: it has no letter and no digit; give words, such as 'computer'")
     check_written(phrase)
     if len(text) > MAX_LETTERS or len(text.split()) > MAX_WORDS:
         limits = f"{MAX_WORDS} words and {MAX_LETTERS} letters"
@@ -60,16 +60,15 @@ def clean_phrase(phrase: str, identifier: str) -> str:
             f"phrase {phrase!r}: the voices of this language would spell {spelled!r} letter by letter; "
             "set the language that it is written in (--language, or synthesis.language in a recipe)"
         )
-    spoken = phonetics.segments(espeak.phonemes([text], identifier)[0])
-    if len(spoken) < 2:
-        raise KwsError(f"phrase {phrase!r}: espeak-ng finds nothing to speak in it; give a phrase or another language")
+    if len(phonetics.segments(espeak.phonemes([text], identifier)[0])) < 2:
+        raise KwsError(f"phrase {phrase!r}: espeak-ng makes no speech of it; give another phrase or language")
     return text
 
 
 def _is_spelled(word: str, identifier: str) -> bool:
     """Whether espeak-ng names the letters of a foreign script ("Chinese letter"): a part each, or far too many sounds.
 
-    Latin letters every voice can read; "TV" or "42" are said as people say them.
+    Latin letters every voice can read; "TV" or "42" are pronounced as people do.
     """
     letters = [sign for sign in word if sign.isalpha()]
     if len(letters) < 2 or all(unicodedata.name(sign, "").startswith("LATIN") for sign in letters):
@@ -78,25 +77,25 @@ def _is_spelled(word: str, identifier: str) -> bool:
     return len(parts) >= len(letters) or len(phonetics.segments(parts)) > 3 * len(letters)
 
 
-class Ear:
-    """Hears whether a phrase, or one of several, is said in a text, in any of the accents given."""
+class PhraseFilter:
+    """Drops texts that sound like a phrase, or one of several, in any of the accents given."""
 
     def __init__(self, phrases: str | Sequence[str], identifiers: Sequence[str]) -> None:
-        several = (phrases,) if isinstance(phrases, str) else tuple(phrases)
-        self._texts = several
-        self._phrases = {name: [segments(heard) for heard in espeak.phonemes(several, name)] for name in identifiers}
+        self._texts = (phrases,) if isinstance(phrases, str) else tuple(phrases)
+        self._phrases = {name: [segments(one) for one in espeak.phonemes(self._texts, name)] for name in identifiers}
 
     def without_phrase(self, texts: Iterable[str]) -> list[str]:
-        """Return the texts, each once and in order, in which no phrase is heard."""
+        """Return the texts, each once and in order, that sound like no phrase."""
         kept = [text for text in dict.fromkeys(texts) if not any(contains(text, one) for one in self._texts)]
         for name, phrases in self._phrases.items():
             pairs = zip(kept, espeak.phonemes(kept, name), strict=True)
-            kept = [text for text, heard in pairs if heard and not _is_heard(phrases, segments(heard))]
+            kept = [text for text, words in pairs if words and not _sounds_like(phrases, segments(words))]
         return kept
 
 
-def _is_heard(phrases: Iterable[Segments], sound: Segments) -> bool:
-    return any(phonetics.distance_within(phrase, sound) <= min(_HEARD * len(phrase), _HEARD_MOST) for phrase in phrases)
+def _sounds_like(phrases: Iterable[Segments], text: Segments) -> bool:
+    limits = ((phrase, min(_MATCH_COST * len(phrase), _MATCH_COST_MAX)) for phrase in phrases)
+    return any(phonetics.distance_within(phrase, text) <= limit for phrase, limit in limits)
 
 
 def find(
@@ -117,20 +116,22 @@ def find(
         rng: draws the changed phonemes.
         own: the user's sentences. Of a language without words here or there, all near phrases are changed phonemes.
     """
-    ear = Ear(phrase, identifiers)
+    phrase_filter = PhraseFilter(phrase, identifiers)
     main = identifiers[0]
     target = segments(espeak.phonemes([phrase], main)[0])
     known = sentences.words(language, own)
-    spoken = dict(zip(known, map(segments, espeak.phonemes(known, main)), strict=True))
-    single = _ranked(ear.without_phrase(known), target, main)
-    several = _ranked(ear.without_phrase([*_replaced(phrase, spoken, main), *_pairs(target, spoken)]), target, main)
-    sounds = list(spoken)[::4] or sentences.numbers()
-    changed = _apart(ear.without_phrase(_changed(phrase, main, sounds, rng)), target, main)
+    lexicon = dict(zip(known, map(segments, espeak.phonemes(known, main)), strict=True))
+    single = _ranked(phrase_filter.without_phrase(known), target, main)
+    several = _ranked(
+        phrase_filter.without_phrase([*_replaced(phrase, lexicon, main), *_pairs(target, lexicon)]), target, main
+    )
+    sounds = list(lexicon)[::4] or sentences.numbers()
+    changed = _apart(phrase_filter.without_phrase(_changed(phrase, main, sounds, rng)), target, main)
     third = count // 3
     near = [*single[:third], *several[: count - 2 * third]]
     near += changed[: count - len(near)]
-    parts = ear.without_phrase([*_parts(phrase, main), *_words_with_parts(target, spoken)])
-    return Negatives(tuple(near), tuple(parts), tuple(ear.without_phrase(_reordered(phrase, main))))
+    parts = phrase_filter.without_phrase([*_parts(phrase, main), *_words_with_parts(target, lexicon)])
+    return Negatives(tuple(near), tuple(parts), tuple(phrase_filter.without_phrase(_reordered(phrase, main))))
 
 
 segments = phonetics.segments
@@ -138,52 +139,52 @@ segments = phonetics.segments
 
 def _ranked(texts: Sequence[str], target: Segments, identifier: str) -> list[str]:
     """Return the texts by their distance from the phrase, nearest first; of homophones only the first."""
-    found: dict[Segments, tuple[float, str]] = {}
-    for text, spoken in zip(texts, espeak.phonemes(texts, identifier), strict=True):
-        sound = segments(spoken)
-        found.setdefault(sound, (phonetics.distance(target, sound), text))
-    return [text for _, text in sorted(found.values())]
+    ranked: dict[Segments, tuple[float, str]] = {}
+    for text, words in zip(texts, espeak.phonemes(texts, identifier), strict=True):
+        sound = segments(words)
+        ranked.setdefault(sound, (phonetics.distance(target, sound), text))
+    return [text for _, text in sorted(ranked.values())]
 
 
-def _nearest(target: Segments, spoken: dict[str, Segments], count: int) -> list[str]:
-    near = {word: phonetics.distance(target, sound) for word, sound in spoken.items() if sound}
+def _nearest(target: Segments, lexicon: dict[str, Segments], count: int) -> list[str]:
+    near = {word: phonetics.distance(target, sound) for word, sound in lexicon.items() if sound}
     return sorted(near, key=lambda word: (near[word], word))[:count]
 
 
-def _replaced(phrase: str, spoken: dict[str, Segments], identifier: str) -> list[str]:
+def _replaced(phrase: str, lexicon: dict[str, Segments], identifier: str) -> list[str]:
     """Return the phrase with one word, or each of two, replaced by a word that sounds like it."""
     words = phrase.split()
     if len(words) < 2:
         return []
-    choices = [_nearest(segments(espeak.phonemes([word], identifier)[0]), spoken, 12) for word in words]
-    found = []
+    choices = [_nearest(segments(espeak.phonemes([word], identifier)[0]), lexicon, 12) for word in words]
+    texts = []
     for index, near in enumerate(choices):
-        found += [" ".join((*words[:index], other, *words[index + 1 :])) for other in near]
+        texts += [" ".join((*words[:index], other, *words[index + 1 :])) for other in near]
     for one, other in itertools.combinations(range(len(words)), 2):
         for first, second in itertools.product(choices[one][:4], choices[other][:4]):
-            found.append(" ".join({one: first, other: second}.get(i, word) for i, word in enumerate(words)))
-    return found
+            texts.append(" ".join({one: first, other: second}.get(i, word) for i, word in enumerate(words)))
+    return texts
 
 
-def _pairs(target: Segments, spoken: dict[str, Segments]) -> list[str]:
+def _pairs(target: Segments, lexicon: dict[str, Segments]) -> list[str]:
     """Return pairs of words that together sound like the phrase ("come pewter")."""
-    words = [word for word, sound in spoken.items() if sound]
+    words = [word for word, sound in lexicon.items() if sound]
     if not words:
         return []
-    heads = np.array([phonetics.prefix_distances(target, spoken[word]) for word in words])
-    tails = np.array([phonetics.prefix_distances(target[::-1], spoken[word][::-1]) for word in words])
-    found = []
+    heads = np.array([phonetics.prefix_distances(target, lexicon[word]) for word in words])
+    tails = np.array([phonetics.prefix_distances(target[::-1], lexicon[word][::-1]) for word in words])
+    pairs = []
     for cut in range(2, len(target) - 1):
         first = np.argsort(heads[:, cut], kind="stable")[:5]
         second = np.argsort(tails[:, len(target) - cut], kind="stable")[:5]
-        found += [f"{words[one]} {words[other]}" for one, other in itertools.product(first, second)]
-    return found
+        pairs += [f"{words[one]} {words[other]}" for one, other in itertools.product(first, second)]
+    return pairs
 
 
 def _mnemonics(text: str, identifier: str) -> list[tuple[str, bool]]:
     """Return espeak-ng's phonemes of the text, one list over all words, each with whether it is a vowel."""
-    spoken = espeak.phonemes([text], identifier, ipa=False)[0]
-    names = [bare for word in spoken for name in word if (bare := name.strip("|"))]
+    words = espeak.phonemes([text], identifier, ipa=False)[0]
+    names = [bare for word in words for name in word if (bare := name.strip("|"))]
     vowels = _vowels(tuple(sorted({name.lstrip(_STRESS) for name in names})), identifier)
     return [(name, name.lstrip(_STRESS) in vowels) for name in names]
 
@@ -194,8 +195,8 @@ def _vowels(names: tuple[str, ...], identifier: str) -> frozenset[str]:
     sounds = espeak.phonemes([_spell([name]) for name in names], identifier)
     return frozenset(
         name
-        for name, spoken in zip(names, sounds, strict=True)
-        if any(sign in VOWELS for word in spoken for symbol in word for sign in symbol)
+        for name, words in zip(names, sounds, strict=True)
+        if any(sign in VOWELS for word in words for symbol in word for sign in symbol)
     )
 
 
@@ -211,7 +212,7 @@ def _changed(phrase: str, identifier: str, sounds: Sequence[str], rng: np.random
     for name, vowel in _mnemonics(" ".join(sounds), identifier):
         if any(sign.isalnum() or sign == "@" for sign in name):
             inventory[vowel].add(name.lstrip(_STRESS))
-    found = []
+    texts = []
     for _ in range(300 if own else 0):
         names = [name for name, _ in own]
         for index in rng.permutation(len(own))[: 1 + int(rng.random() < 0.5)]:
@@ -219,13 +220,13 @@ def _changed(phrase: str, identifier: str, sounds: Sequence[str], rng: np.random
             stress = name[: len(name) - len(name.lstrip(_STRESS))]
             choices = sorted(inventory[vowel] - {name.lstrip(_STRESS)})
             names[int(index)] = stress + str(rng.choice(choices)) if choices else name
-        found.append(_spell(names))
-    return found
+        texts.append(_spell(names))
+    return texts
 
 
 def _apart(texts: Sequence[str], target: Segments, identifier: str) -> list[str]:
-    heard = zip(texts, map(segments, espeak.phonemes(texts, identifier)), strict=True)
-    return [text for text, sound in heard if phonetics.distance(target, sound) >= _CHANGED_LEAST]
+    pairs = zip(texts, map(segments, espeak.phonemes(texts, identifier)), strict=True)
+    return [text for text, sound in pairs if phonetics.distance(target, sound) >= _CHANGED_LEAST]
 
 
 def _syllables(phonemes: Sequence[tuple[str, bool]]) -> list[list[str]]:
@@ -256,16 +257,16 @@ def _parts(phrase: str, identifier: str) -> list[str]:
     return [*runs, *pieces, *heads, *tails]
 
 
-def _words_with_parts(target: Segments, spoken: dict[str, Segments]) -> list[str]:
-    """Return words in which the beginning or the end of the phrase is heard ("community", "commuter")."""
+def _words_with_parts(target: Segments, lexicon: dict[str, Segments]) -> list[str]:
+    """Return words that hold the sound of the phrase's beginning or end ("community", "commuter")."""
     size = max(3, len(target) // 2)
     ends = {target[:size], target[-size:]} if len(target) > size else set()
-    found = []
-    for word, sound in spoken.items():
+    words = []
+    for word, sound in lexicon.items():
         windows = {sound[at : at + size] for at in range(len(sound) - size + 1)}
         if windows & ends:
-            found.append(word)
-    return found[:40]
+            words.append(word)
+    return words[:40]
 
 
 def _reordered(phrase: str, identifier: str) -> list[str]:

@@ -46,7 +46,7 @@ def segments(words: Sequence[Sequence[str]]) -> Segments:
 
 @cache
 def substitution_cost(one: str, other: str) -> float:
-    """Return what it costs to hear ``other`` for ``one``.
+    """Return what it costs to take ``one`` for ``other``.
 
     >>> substitution_cost("p", "b") < substitution_cost("p", "s") < substitution_cost("p", "a")
     True
@@ -90,7 +90,7 @@ def prefix_distances(one: Segments, other: Segments) -> list[float]:
 
 
 def distance_within(phrase: Segments, text: Segments) -> float:
-    """Return the least cost that turns ``phrase`` into some stretch of ``text`` (0: it is heard inside).
+    """Return the least cost that turns ``phrase`` into some stretch of ``text`` (0: the text holds it).
 
     >>> distance_within(tuple("pjut"), tuple("kəmpjutɪŋ"))
     0.0
@@ -106,9 +106,9 @@ def _rows(one: Segments, other: Segments, row: list[float]) -> Iterator[list[flo
         before = row[0]
         row[0] = before + removal
         left = row[0]
-        for index, heard in enumerate(other, start=1):
+        for index, target in enumerate(other, start=1):
             above = row[index]
-            best = before if letter == heard else before + substitution_cost(letter, heard)
+            best = before if letter == target else before + substitution_cost(letter, target)
             best = min(best, above + removal, left + insertions[index - 1])
             before, row[index], left = above, best, best
         yield row
@@ -132,7 +132,7 @@ def _consonant_cost(one: str, other: str) -> float:
         return 0.9
     far = 0.1 + 0.4 * abs(places[0] - places[1]) / 9 + 0.1 * ((one in _VOICED) != (other in _VOICED))
     if "ɾ" in (one, other) and {one, other} <= set("tdɾ"):
-        return 0.05  # a flap is how t and d are said between vowels
+        return 0.05  # between vowels t and d are pronounced as a flap
     if manners[0] != manners[1]:
         far += 0.4
     return min(far, 0.9)

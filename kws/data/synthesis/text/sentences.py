@@ -1,4 +1,4 @@
-"""Ordinary speech: sentences, a grammar that makes more, and what is said before and after a wake word."""
+"""Ordinary speech: sentences, a grammar that makes more, and what comes before and after a wake word."""
 
 import re
 from collections.abc import Sequence
@@ -114,22 +114,22 @@ def ordinary(language: str, count: int, rng: np.random.Generator, own: Sequence[
     """
     known = words(language, own)
     built_in = list(own) + list(texts("sentences", language))
-    found = dict.fromkeys(built_in)
+    unique = dict.fromkeys(built_in)
     make = _english if base(language) == "en" else lambda generator: _numbers(known, generator)
     for _ in range(4 * count):
-        if len(found) >= count:
+        if len(unique) >= count:
             break
-        found[make(rng)] = None
-    return list(found)
+        unique[make(rng)] = None
+    return list(unique)
 
 
 def commands(language: str) -> list[str]:
-    """Return what is said after a wake word."""
+    """Return sentences that follow a wake word."""
     return list(texts("commands", language)) or _without_own(language)
 
 
 def openers(language: str) -> list[str]:
-    """Return what is said before a wake word."""
+    """Return words that precede a wake word."""
     return list(texts("openers", language)) or _without_own(language)
 
 
@@ -144,10 +144,10 @@ def words(language: str, own: Sequence[str] = ()) -> list[str]:
     Those of the built-in sentences; of a language without, those of the user's ``own``, or none.
     """
     lines = texts("sentences", language) or own
-    found = {word.lower() for line in lines for word in re.findall(r"[\w']+", line)}
+    common = {word.lower() for line in lines for word in re.findall(r"[\w']+", line)}
     if base(language) == "en":
-        found |= {word for line in texts("words", "en") for word in line.split()}
-    return sorted(found)
+        common |= {word for line in texts("words", "en") for word in line.split()}
+    return sorted(common)
 
 
 def numbers() -> list[str]:

@@ -1,1 +1,1 @@
-"""Who says it: espeak-ng, other synthesizers, speakers, word times."""
+"""Voices: espeak-ng, other synthesizers, speakers, word times."""

@@ -73,7 +73,7 @@ class EspeakVoice:
             sound, events = espeak.synthesize(marked, flags)
             spans = _word_spans(events, offsets)
             weights = [1.0] * len(words)
-            if len(spans) < len(words):  # espeak-ng says some pairs as one word: "on the"
+            if len(spans) < len(words):  # espeak-ng pronounces some pairs as one word: "on the"
                 weights = [float(_count(espeak.phonemes(word, library.PHONEMES_IPA))) for word in words]
         if not np.any(sound):
             raise KwsError(f"espeak-ng gives no sound for {text!r} with the voice {self.speaker}; try other words")
@@ -106,15 +106,15 @@ def accents(language: str) -> tuple[library.Accent, ...]:
         KwsError: espeak-ng does not speak the language.
     """
     every = every_accent()
-    wanted = language.lower()
-    found = [accent for accent in every if accent.language == wanted or accent.language.startswith(wanted + "-")]
+    code = language.lower()
+    matches = [accent for accent in every if accent.language == code or accent.language.startswith(code + "-")]
     # Shavian is English in an alphabet of its own: for Latin letters its sounds are those of "en-gb".
-    found = [accent for accent in found if accent.language != "en-shaw" or wanted == "en-shaw"]
-    if not found:
-        meant = [f"{accent.language!r} ({accent.name.strip()})" for accent in nearest(language, every)]
-        remedy = f"did you mean {' or '.join(meant)}?" if meant else "kws synth --list-voices lists what it speaks"
+    matches = [accent for accent in matches if accent.language != "en-shaw" or code == "en-shaw"]
+    if not matches:
+        alike = [f"{accent.language!r} ({accent.name.strip()})" for accent in nearest(language, every)]
+        remedy = f"did you mean {' or '.join(alike)}?" if alike else "kws synth --list-voices lists what it speaks"
         raise KwsError(f"language {language!r}: espeak-ng does not speak it; {remedy}")
-    return tuple(found)
+    return tuple(matches)
 
 
 @lru_cache
@@ -203,5 +203,5 @@ def _symbols(word: str) -> list[str]:
     return [symbol for symbol in re.sub(r"\([a-z-]+\)", "", word).split("_") if symbol and symbol != ":"]
 
 
-def _count(spoken: str) -> int:
-    return max(1, sum(len(_symbols(word)) for word in spoken.split()))
+def _count(transcription: str) -> int:
+    return max(1, sum(len(_symbols(word)) for word in transcription.split()))

@@ -2,7 +2,7 @@
 
 espeak-ng keeps state between utterances (flutter, resonators, a random generator seeded by the clock), so the same
 text would not give the same samples twice. Loading the library anew takes 0.3 ms and makes an utterance a pure
-function of its text, voice and parameters, whatever was said before and in whichever process.
+function of its text, voice and parameters, whatever came before and in whichever process.
 """
 
 import _ctypes
@@ -116,10 +116,10 @@ def library_path() -> tuple[str, str | None]:
         library = espeakng_loader.get_library_path()
         if Path(library).is_file():
             return str(library), str(espeakng_loader.get_data_path())
-    found = ctypes.util.find_library("espeak-ng")
-    if found is None:
+    installed = ctypes.util.find_library("espeak-ng")
+    if installed is None:
         raise KwsError(MISSING)
-    return found, None
+    return installed, None
 
 
 class Library:
@@ -146,7 +146,7 @@ class Library:
         self._lib.espeak_SetSynthCallback(callback)
         data = text.encode()
         if self._lib.espeak_Synth(data, ctypes.c_size_t(len(data) + 1), 0, 1, 0, SYNTH_UTF8 | flags, None, None) != 0:
-            raise KwsError(f"espeak-ng could not speak {text!r}; try other words")
+            raise KwsError(f"espeak-ng could not synthesize {text!r}; try other words")
         self._lib.espeak_Synchronize()
         return np.concatenate(parts) if parts else np.zeros(0, dtype=np.int16), events
 
@@ -157,8 +157,8 @@ class Library:
         function.restype = ctypes.c_char_p
         clauses = []
         while rest.value:
-            spoken = function(ctypes.byref(rest), SYNTH_UTF8, mode)
-            clauses.append((spoken or b"").decode("utf-8", "replace"))
+            clause = function(ctypes.byref(rest), SYNTH_UTF8, mode)
+            clauses.append((clause or b"").decode("utf-8", "replace"))
         return " ".join(clauses).strip()
 
     def accents(self) -> list[Accent]:
@@ -166,12 +166,12 @@ class Library:
         function = self._lib.espeak_ListVoices
         function.restype = ctypes.POINTER(ctypes.POINTER(_Voice))
         listed = function(None)
-        found: list[Accent] = []
-        while listed[len(found)]:
-            voice = listed[len(found)].contents
+        accents: list[Accent] = []
+        while listed[len(accents)]:
+            voice = listed[len(accents)].contents
             code, *others = _codes(voice.languages) or [""]
-            found.append(Accent(code, voice.name.decode(), voice.identifier.decode(), tuple(others)))
-        return found
+            accents.append(Accent(code, voice.name.decode(), voice.identifier.decode(), tuple(others)))
+        return accents
 
     def data_path(self) -> Path:
         """Return the folder of espeak-ng's data."""

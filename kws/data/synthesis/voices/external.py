@@ -1,6 +1,6 @@
-"""Synthesizers that run as programs of their own, where they are found: flite, festival, piper, the user's command.
+"""Synthesizers that run as programs of their own, where they are installed: flite, festival, piper, the user's command.
 
-They do not tell where the words stand: one word takes the whole loud part of the sound, several share it by their
+They give no word times: one word takes the whole loud part of the sound, several share it by their
 numbers of phonemes (letters, where espeak-ng does not speak the language).
 """
 
@@ -90,12 +90,14 @@ class ExternalVoice:
                 command, input=text + "\n", capture_output=True, text=True, timeout=TIMEOUT_S, check=False
             )
         except subprocess.TimeoutExpired as error:
-            raise KwsError(f"{self.speaker}: {command[0]} took more than {TIMEOUT_S:g} s for {text!r}") from error
+            raise KwsError(
+                f"{self.speaker}: {command[0]} took more than {TIMEOUT_S:g} s for {text!r}; check its options"
+            ) from error
         except OSError as error:
             raise KwsError(f"{self.speaker}: {command[0]} cannot be started ({error.strerror}); install it") from error
         if done.returncode != 0:
-            said = (done.stderr.strip().splitlines() or ["no message"])[-1]
-            raise KwsError(f"{self.speaker}: {command[0]} failed with status {done.returncode} ({said})")
+            message = (done.stderr.strip().splitlines() or ["no message"])[-1]
+            raise KwsError(f"{self.speaker}: {command[0]} failed with status {done.returncode} ({message})")
 
 
 def flite_voices() -> list[ExternalVoice]:
@@ -107,7 +109,7 @@ def flite_voices() -> list[ExternalVoice]:
     licence = "synthetic speech, no terms of its own (engine and voices flite: BSD-like)"
     options = ("-t", "{text}", "--setf", "duration_stretch={stretch}")
     return [
-        # awb_time speaks the time of day only; kal is kal16 at 8 kHz.
+        # awb_time knows the time of day only; kal is kal16 at 8 kHz.
         ExternalVoice("flite", name, "en", licence, (program, "-voice", name, *options, "-o", "{output}"))
         for name in names
         if not name.endswith("_time") and not (name == "kal" and "kal16" in names)
@@ -146,7 +148,9 @@ def piper_voices(models: Sequence[str]) -> list[ExternalVoice]:
     program = shutil.which("piper")
     if program is None:
         if models:
-            raise KwsError("piper_models names voices, but piper is not found; pip install piper-tts, or remove them")
+            raise KwsError(
+                "piper_models names voices, but piper is not found; pip install piper-tts, or remove piper_models"
+            )
         return []
     return [voice for model in models for voice in _piper_speakers(program, Path(model))]
 
@@ -215,7 +219,7 @@ def _words(text: str, language: str, samples: NDArray[np.int16]) -> tuple[Word, 
 @lru_cache(maxsize=4096)
 def _phoneme_count(word: str, language: str) -> int:
     try:
-        spoken = espeak.phonemes([word], espeak.accents(language)[0].identifier)[0]
+        phonemes = espeak.phonemes([word], espeak.accents(language)[0].identifier)[0]
     except KwsError:
         return max(1, len(word))
-    return max(1, sum(len(part) for part in spoken))
+    return max(1, sum(len(part) for part in phonemes))

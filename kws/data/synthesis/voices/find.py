@@ -1,4 +1,4 @@
-"""Which voices there are on this machine, and which of them a config asks for."""
+"""The voices installed on this machine, and which of them a config selects."""
 
 from collections.abc import Mapping, Sequence
 from typing import TypeVar
@@ -12,36 +12,37 @@ Item = TypeVar("Item")
 
 
 def find_voices(config: SynthesisConfig) -> list[Voice]:
-    """Return every voice that the config asks for, espeak-ng's first, in a fixed order.
+    """Return every voice that the config selects, espeak-ng's first, in a fixed order.
 
     Raises:
         KwsError: a backend that is named is not installed, or an accent or variant does not exist.
     """
-    wanted = config.backends
+    backends = config.backends
     voices: list[Voice] = []
-    if "auto" in wanted or "espeak" in wanted:
+    if _selected("espeak", backends):
         voices += _espeak_voices(config)
     english = config.language.lower().startswith("en")
     others: dict[str, Sequence[Voice]] = {
-        "flite": external.flite_voices() if english and _asked("flite", wanted) else (),
-        "festival": external.festival_voices() if english and _asked("festival", wanted) else (),
-        "piper": _piper_voices(config) if _asked("piper", wanted) else (),
-        "command": _command_voices(config) if _asked("command", wanted) else (),
+        "flite": external.flite_voices() if english and _selected("flite", backends) else (),
+        "festival": external.festival_voices() if english and _selected("festival", backends) else (),
+        "piper": _piper_voices(config) if _selected("piper", backends) else (),
+        "command": _command_voices(config) if _selected("command", backends) else (),
     }
-    for name, found in others.items():
-        if name in wanted and not found:
+    for name, available in others.items():
+        if name in backends and not available:
             raise KwsError(
-                f"backends names {name!r}, but it has no voice for {config.language!r} here; {_REMEDY[name]}"
+                f"backends names {name!r}, but no voice of it for {config.language!r} is installed; {_INSTALL[name]}, "
+                "or remove it from backends"
             )
-        voices += found
+        voices += available
     return voices
 
 
-_REMEDY = {
-    "flite": "apt-get install flite, or take it out",
-    "festival": "apt-get install festival festvox-us-slt-hts, or take it out",
-    "piper": "pip install piper-tts and name voice files in piper_models, or take it out",
-    "command": "set command, or take it out",
+_INSTALL = {
+    "flite": "apt-get install flite",
+    "festival": "apt-get install festival festvox-us-slt-hts",
+    "piper": "pip install piper-tts and name voice files in piper_models",
+    "command": "set command",
 }
 
 
@@ -55,18 +56,18 @@ def describe_voices(config: SynthesisConfig | None = None) -> list[str]:
         lines += [f"  {accent.language:<16} {accent.name}" for accent in espeak.every_accent()]
     except KwsError as error:
         lines.append(f"espeak-ng: {error}")
-    found: list[external.ExternalVoice] = [*external.flite_voices(), *external.festival_voices()]
-    found += external.piper_voices(config.piper_models) if config.piper_models else []
-    found += _command_voices(config)
+    installed: list[external.ExternalVoice] = [*external.flite_voices(), *external.festival_voices()]
+    installed += external.piper_voices(config.piper_models) if config.piper_models else []
+    installed += _command_voices(config)
     for name in ("flite", "festival", "piper", "command"):
-        voices = [voice for voice in found if voice.name == name]
-        lines.append(f"{name}: {len(voices)} voices" if voices else f"{name}: none found ({_REMEDY[name]})")
+        voices = [voice for voice in installed if voice.name == name]
+        lines.append(f"{name}: {len(voices)} voices" if voices else f"{name}: none found ({_INSTALL[name]})")
         lines += [f"  {voice.voice:<16} {voice.language}" for voice in voices]
     return lines
 
 
-def _asked(name: str, wanted: Sequence[str]) -> bool:
-    return "auto" in wanted or name in wanted
+def _selected(name: str, backends: Sequence[str]) -> bool:
+    return "auto" in backends or name in backends
 
 
 def _espeak_voices(config: SynthesisConfig) -> list[Voice]:

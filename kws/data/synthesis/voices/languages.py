@@ -34,15 +34,15 @@ def nearest(language: str, accents: Iterable[Accent]) -> list[Accent]:
     >>> [accent.language for code in ("zh-TW", "gr", "greek", "xx") for accent in nearest(code, known)]
     ['cmn', 'el', 'el']
     """
-    wanted = language.strip().casefold().replace("_", "-")
-    base = wanted.split("-")[0]
+    code = language.strip().casefold().replace("_", "-")
+    base = code.split("-")[0]
     every = list(accents)
 
     def with_code(*codes: str) -> list[Accent]:
         return [one for one in every if {one.language.casefold(), *one.other_codes} & set(codes)]
 
-    found = (
-        with_code(wanted)
+    matches = (
+        with_code(code)
         or with_code(base)
         or [one for one in every if one.language.startswith(f"{base}-")]
         or with_code(COUNTRIES.get(base, ""))
@@ -51,6 +51,6 @@ def nearest(language: str, accents: Iterable[Accent]) -> list[Accent]:
         or with_code(*difflib.get_close_matches(base, [one.language for one in every], n=2, cutoff=0.7))
     )
     # "cmn" stands for "cmn-latn-pinyin" as well, and two voices of one language are one answer.
-    by_code = {one.language: one for one in reversed(found)}
-    kept = [code for code in reversed(by_code) if not any(code.startswith(f"{other}-") for other in by_code)]
-    return [by_code[code] for code in kept[:MOST]]
+    by_code = {one.language: one for one in reversed(matches)}
+    kept = [name for name in reversed(by_code) if not any(name.startswith(f"{other}-") for other in by_code)]
+    return [by_code[name] for name in kept[:MOST]]

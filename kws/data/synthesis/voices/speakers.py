@@ -11,7 +11,7 @@ from kws.data.synthesis.voices.voice import Voice
 from kws.errors import KwsError
 
 MAIN_ACCENTS = frozenset({"en-us", "en-gb"})
-"""Always heard in training: most recordings of English sound like one of them."""
+"""Always in training: most recordings of English sound like one of them."""
 
 
 def partition(voices: Sequence[Voice], dev_share: float, test_share: float) -> dict[str, list[Voice]]:
@@ -37,9 +37,9 @@ def partition(voices: Sequence[Voice], dev_share: float, test_share: float) -> d
         parts[split_of_speaker[other.speaker]].append(other)
     for split, share in (("train", 1.0), ("dev", dev_share), ("test", test_share)):
         if share > 0.0 and not parts[split]:
-            instead = f", or set {split}_share to 0 and give recordings of the phrase of split {split} (--data)"
+            instead = f", or set {split}_share to 0 and add recordings of the phrase with split {split} (--data)"
             raise KwsError(
-                f"{len({voice.speaker for voice in voices})} speakers are too few to have some for {split}; "
+                f"{len({voice.speaker for voice in voices})} speakers are too few to give {split} one; "
                 f"allow more voices{'' if split == 'train' else instead}"
             )
     return parts
@@ -57,7 +57,7 @@ def family(variant: str) -> str:
 
 
 def assign(names: Iterable[str], dev_share: float, test_share: float, fill: bool = True) -> dict[str, str]:
-    """Give each name a split by its hash; with ``fill`` the nearest name moves where a wanted split came out empty.
+    """Give each name a split by its hash; with ``fill`` a split that has a share but no name gets the nearest one.
 
     >>> sorted(set(assign((f"speaker {i}" for i in range(100)), 0.2, 0.2).values()))
     ['dev', 'test', 'train']
@@ -66,8 +66,8 @@ def assign(names: Iterable[str], dev_share: float, test_share: float, fill: bool
     given = {name: _split(rank, dev_share, test_share) for name, rank in ranks.items()}
     if not fill or len(given) < 3:
         return given
-    wanted = (("train", 1.0), ("dev", dev_share), ("test", test_share))
-    for split, share in wanted:
+    shares = (("train", 1.0), ("dev", dev_share), ("test", test_share))
+    for split, share in shares:
         if share > 0.0 and split not in given.values():
             members: dict[str, list[str]] = defaultdict(list)
             for name in sorted(given, key=lambda name: ranks[name]):

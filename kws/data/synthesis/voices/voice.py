@@ -27,7 +27,7 @@ class Style:
 
 @dataclass(frozen=True, eq=False)
 class Utterance:
-    """Speech: int16 [n] at 16 kHz, and its words in the order they are spoken, seconds from the first sample."""
+    """Speech: int16 [n] at 16 kHz, and its words in order, seconds from the first sample."""
 
     samples: NDArray[np.int16]
     words: tuple[Word, ...]
@@ -35,7 +35,7 @@ class Utterance:
 
 @runtime_checkable
 class Voice(Protocol):
-    """One speaker. A voice is small and picklable, so that worker processes can speak with it."""
+    """One speaker. A voice is small and picklable, so that worker processes can use it."""
 
     @property
     def name(self) -> str:
@@ -55,7 +55,7 @@ class Voice(Protocol):
 
     @property
     def licence(self) -> str:
-        """The terms of what the voice says."""
+        """The terms of the voice's sound."""
 
     @property
     def speaks_phonemes(self) -> bool:
