@@ -30,7 +30,7 @@ def copies(clips: Iterable[Clip]) -> list[tuple[Clip, ...]]:
 
 
 def check(clips: Sequence[Clip], where: str) -> None:
-    """Refuse speech that is in two splits; tell, on standard error, of copies in one and of voices in several.
+    """Refuse speech that is in two splits; warn, on standard error, of copies in one and of speakers in several.
 
     Raises:
         KwsError: the same recording is in two splits.
@@ -41,32 +41,32 @@ def check(clips: Sequence[Clip], where: str) -> None:
         if other is not None:
             one = group[0]
             raise KwsError(
-                f"{where}: {one.path} ({one.split}) and {other.path} ({other.split}) are the same recording; what is "
-                "learned from must not be measured on: remove one of them"
+                f"{where}: {one.path} ({one.split}) and {other.path} ({other.split}) are the same recording; a "
+                "model must not be measured on what it learned from: remove one of them"
             )
     if groups:
         count = sum(len(group) - 1 for group in groups)
         some = " and ".join(clip.path for clip in groups[0][:2])
-        print(f"{where}: {count:,} clips are copies of others, such as {some}; each counts anew", file=sys.stderr)
+        print(f"{where}: {count:,} clips are copies of others, such as {some}; each counts separately", file=sys.stderr)
     if shared := speakers_in_several_splits(clips):
         print(
-            f"{where}: {len(shared):,} speakers are heard in more than one split, such as {shared[0]}; for new "
-            "voices the figures may be worse",
+            f"{where}: {len(shared):,} speakers are in more than one split, such as {shared[0]}; for new "
+            "speakers the error rates may be higher",
             file=sys.stderr,
         )
 
 
 def speakers_in_several_splits(clips: Iterable[Clip]) -> list[str]:
-    """Return who is heard in more than one split, in alphabetical order."""
+    """Return the speakers that are in more than one split, in alphabetical order."""
     splits: dict[str, set[str]] = defaultdict(set)
     for clip in clips:
         splits[clip.speaker].add(clip.split)
-    return sorted(speaker for speaker, heard in splits.items() if speaker and len(heard) > 1)
+    return sorted(speaker for speaker, several in splits.items() if speaker and len(several) > 1)
 
 
 def _alike(groups: Sequence[tuple[Clip, ...]], key: Callable[[Path], Key | None]) -> list[tuple[Clip, ...]]:
     """Divide groups by what ``key`` gives for the clips' files; return those of two and more."""
-    found = []
+    alike = []
     for group in groups:
         parts: dict[Key, list[Clip]] = defaultdict(list)
         for clip in group:
@@ -76,8 +76,8 @@ def _alike(groups: Sequence[tuple[Clip, ...]], key: Callable[[Path], Key | None]
                 value = None
             if value is not None:
                 parts[value].append(clip)
-        found += [tuple(part) for part in parts.values() if len(part) > 1]
-    return found
+        alike += [tuple(part) for part in parts.values() if len(part) > 1]
+    return alike
 
 
 def _size(path: Path) -> int | None:

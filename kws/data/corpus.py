@@ -1,4 +1,4 @@
-"""A manifest's clips and what is said in them: what is measured on."""
+"""A manifest's clips and their transcripts: what is measured on."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -35,5 +35,5 @@ def read(manifest: Path, labels: Sequence[str] = (), check: bool = True) -> Corp
     every = manifests.read(manifest)
     if check:
         copies.check(every, str(manifest))
-    said = transcripts.read(manifest, {clip.path: clip.duration_s for clip in every})
-    return Corpus(manifest, tuple(clip for clip in every if not labels or clip.label in labels), said)
+    by_clip = transcripts.read(manifest, {clip.path: clip.duration_s for clip in every})
+    return Corpus(manifest, tuple(clip for clip in every if not labels or clip.label in labels), by_clip)

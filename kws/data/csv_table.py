@@ -30,7 +30,7 @@ def read(
         required: columns that must be there.
         known: all columns that may be there; None: any, and others are not looked at.
         tabs: values are separated by tabs and quotation marks mean themselves; else by commas, as RFC 4180 has it.
-        remedy: what the user is told to do about a fault.
+        remedy: what an error tells the user to do.
         ragged: rows need not be as long as the header, as long as the ``required`` values are there.
         errors: as ``bytes.decode`` knows it: "replace" for files that others made.
 
@@ -42,7 +42,7 @@ def read(
     rows = _rows(csv.reader(io.StringIO(text, newline=""), strict=True, **form), path, remedy)
     line, header = next(rows, (1, []))
     header = [name.strip() for name in header]
-    _check_header(header, required, known, f"{path}, line {line}", remedy)
+    _check_header(header, required, known, tabs, f"{path}, line {line}", remedy)
     for line, values in rows:
         if len(values) != len(header) and not ragged:
             raise KwsError(
@@ -67,18 +67,20 @@ def _rows(reader: Any, path: Path, remedy: str) -> Iterator[tuple[int, list[str]
 
 
 def _check_header(
-    header: Sequence[str], required: Sequence[str], known: Sequence[str] | None, where: str, remedy: str
+    header: Sequence[str], required: Sequence[str], known: Sequence[str] | None, tabs: bool, where: str, remedy: str
 ) -> None:
     if not header:
         raise KwsError(f"{where}: the file is empty; its first line must name the columns {', '.join(required)}")
     if len(header) == 1 and len(required) > 1 and (sign := next((sign for sign in ";\t," if sign in header[0]), "")):
         name = {";": "semicolons", "\t": "tabs", ",": "commas"}[sign]
-        raise KwsError(f"{where}: the columns are separated by {name}; save the table in the form that is asked for")
+        raise KwsError(
+            f"{where}: the columns are separated by {name}; save the table with {'tabs' if tabs else 'commas'}"
+        )
     for name in header:
         if known is not None and name not in known:
             raise KwsError(f"{where}: unknown column {name!r}; the columns are {', '.join(known)}")
         if name and header.count(name) > 1:
-            raise KwsError(f"{where}: column {name!r} stands there twice; remove one")
+            raise KwsError(f"{where}: column {name!r} appears twice; remove one")
     for name in required:
         if name not in header:
             raise KwsError(f"{where}: column {name!r} is missing; {remedy}")

@@ -48,16 +48,16 @@ def occurrences(words: Sequence[str], phrase: str) -> list[tuple[int, int]]:
     >>> occurrences(["the", "hey-Marvin", "box"], "hey marvin"), occurrences(["smart", "mirrors"], "smart mirror")
     ([(1, 2)], [])
     """
-    wanted = _letters((phrase,)).text
+    target = _letters((phrase,)).text
     letters = _letters(tuple(words))
-    found = []
-    at = letters.text.find(wanted) if wanted else -1
+    spans = []
+    at = letters.text.find(target) if target else -1
     while at >= 0:
-        end = at + len(wanted)
+        end = at + len(target)
         if at in letters.starts and end in letters.ends:
-            found.append((bisect_right(letters.words, at) - 1, bisect_right(letters.words, end - 1)))
-        at = letters.text.find(wanted, at + 1)
-    return found
+            spans.append((bisect_right(letters.words, at) - 1, bisect_right(letters.words, end - 1)))
+        at = letters.text.find(target, at + 1)
+    return spans
 
 
 def contains(text: str, phrase: str) -> bool:

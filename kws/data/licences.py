@@ -17,7 +17,7 @@ _ATTRIBUTION, _SHARE_ALIKE = "attribution", "share-alike"
 
 @dataclass(frozen=True)
 class Terms:
-    """May a model that learned from it be used commercially; what is asked in return, and else why not."""
+    """May a model that learned from it be used commercially; what it requires in return, and else why not."""
 
     commercial: Answer
     duties: tuple[str, ...] = ()
@@ -99,13 +99,13 @@ def terms(licence: str) -> Terms:
     grants = [name for name in named if not _origin(name)]
     if not grants:
         return Terms("unclear", reason=next(filter(None, map(_origin, named)), "no licence is named"))
-    found = [_known(name) for name in grants]
+    answers = [_known(name) for name in grants]
     if _forbids(remarks):
-        found.append(Terms("unclear", reason="a remark restricts its use"))
-    worst = max(found, key=lambda one: ("yes", "unclear", "no").index(one.commercial))
+        answers.append(Terms("unclear", reason="a remark restricts its use"))
+    worst = max(answers, key=lambda one: ("yes", "unclear", "no").index(one.commercial))
     if worst.commercial != "yes":
         return worst
-    return Terms("yes", _duties(found))
+    return Terms("yes", _duties(answers))
 
 
 def commercial_use(licences: Iterable[str]) -> CommercialUse:
@@ -140,21 +140,21 @@ def in_text(text: str) -> tuple[str, ...]:
     >>> in_text("All recordings were marked as in the Public Domain"), in_text("all rights reserved")
     (('public-domain',), ())
     """
-    found = set()
+    identifiers = set()
     for line in text.lower().splitlines():
         if re.search(r"\bcc[ -]?(0|zero)\b|publicdomain/zero", line):
-            found.add("CC0-1.0")
+            identifiers.add("CC0-1.0")
         elif re.search(r"public[ -]domain|publicdomain/mark", line):
-            found.add("public-domain")
+            identifiers.add("public-domain")
         abbreviated = _ADDRESS.search(line) or _ABBREVIATED.search(line)
         if abbreviated:
-            found.add(_identifier(abbreviated[1], abbreviated[2]))
+            identifiers.add(_identifier(abbreviated[1], abbreviated[2]))
         elif (spelled := _SPELLED_OUT.search(line)) and re.search(r"licen[cs]e|\d\.\d|creative commons", line):
             version = re.search(r"\d\.\d", spelled[1])
-            found.add(_identifier(spelled[1], version[0] if version else None))
-    # A line with the address and one with the name often say the same, one of them without the version.
-    versions = {re.sub(r"-\d\.\d$", "", name) for name in found if re.search(r"-\d\.\d$", name)}
-    return tuple(sorted(found - versions))
+            identifiers.add(_identifier(spelled[1], version[0] if version else None))
+    # A line with the address and one with the name often name the same licence, one of them without the version.
+    versions = {re.sub(r"-\d\.\d$", "", name) for name in identifiers if re.search(r"-\d\.\d$", name)}
+    return tuple(sorted(identifiers - versions))
 
 
 def _identifier(elements: str, version: str | None) -> str:
@@ -170,9 +170,9 @@ def _identifier(elements: str, version: str | None) -> str:
 def _without_brackets(licence: str) -> tuple[str, str]:
     """Return what stands outside of round brackets, and what stands inside."""
     remarks: list[str] = []
-    while found := re.search(r"\(([^()]*)\)", licence):
-        remarks.append(found[1])
-        licence = licence[: found.start()] + " " + licence[found.end() :]
+    while brackets := re.search(r"\(([^()]*)\)", licence):
+        remarks.append(brackets[1])
+        licence = licence[: brackets.start()] + " " + licence[brackets.end() :]
     return licence, " ".join(remarks)
 
 
@@ -198,5 +198,5 @@ def _forbids(text: str) -> bool:
 
 
 def _duties(answers: Iterable[Terms]) -> tuple[str, ...]:
-    asked = {duty for answer in answers for duty in answer.duties}
-    return tuple(duty for duty in (_ATTRIBUTION, _SHARE_ALIKE) if duty in asked)
+    required = {duty for answer in answers for duty in answer.duties}
+    return tuple(duty for duty in (_ATTRIBUTION, _SHARE_ALIKE) if duty in required)

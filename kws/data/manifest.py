@@ -29,7 +29,7 @@ RESERVED = frozenset({NEAR_PHRASE, SPEECH, WORD, "noise", "music", "rir", "array
 
 @dataclass(frozen=True)
 class Word:
-    """One spoken word and where it stands in its clip, in seconds."""
+    """One word and its start and end in its clip, in seconds."""
 
     text: str
     start_s: float
@@ -38,7 +38,7 @@ class Word:
 
 @dataclass(frozen=True)
 class Clip:
-    """One audio file: what is said in it, by whom, where it came from and on which terms."""
+    """One audio file: its label, speaker, source, terms and transcript."""
 
     path: str
     split: str
@@ -53,7 +53,7 @@ class Clip:
     text: str = ""
     words: tuple[Word, ...] = ()
     channel: int | None = None
-    """Which channel is heard, counted from 1; ``MIX`` their mean; None that as well, without anyone's choice."""
+    """The channel that is read, counted from 1; ``MIX``: their mean; None: their mean, since nobody chose."""
 
 
 def slug(text: str) -> str:
@@ -75,7 +75,7 @@ def read(path: Path) -> list[Clip]:
     """Read the manifest at ``path``; every clip's ``path`` comes back absolute.
 
     Raises:
-        KwsError: the file, a column, a row or a value is wrong, or a clip stands there twice; the sentence names file
+        KwsError: the file, a column, a row or a value is wrong, or a clip is listed twice; the sentence names file
             and line.
     """
     path = Path(path)
@@ -85,8 +85,7 @@ def read(path: Path) -> list[Clip]:
         clip = _clip(row, folder, f"{path}, line {line}")
         if lines.setdefault(clip.path, line) != line:
             raise KwsError(
-                f"{path}, line {line}: {row['path']!r} stands in line {lines[clip.path]} already; a clip counts once, "
-                "remove one of the rows"
+                f"{path}, line {line}: {row['path']!r} is already in line {lines[clip.path]}; remove one of the rows"
             )
         clips.append(clip)
     return clips
@@ -103,7 +102,7 @@ def write(clips: Iterable[Clip], path: Path) -> None:
     folder, clips = Path(os.path.abspath(path.parent)), tuple(clips)
     rows = [_row(clip, folder, path) for clip in clips]
     if twice := [name for name, count in Counter(row[0] for row in rows).items() if count > 1]:
-        raise KwsError(f"{path}: the clip {twice[0]} would stand there twice; give each clip once")
+        raise KwsError(f"{path}: the clip {twice[0]} would be listed twice; give each clip once")
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     columns = len(COLUMNS) - all(clip.channel is None for clip in clips)  # the last one, if no clip needs it
@@ -120,7 +119,7 @@ def _clip(row: dict[str, str], folder: Path, where: str) -> Clip:
     start_s, end_s = (_number(row[name], name, where) for name in ("kw_start_s", "kw_end_s"))
     _check_span(start_s, end_s, where)
     if start_s is not None and row["label"] in RESERVED:
-        raise KwsError(f"{where}: label {row['label']!r} is no phrase, but kw_start_s is given; correct one of them")
+        raise KwsError(f"{where}: label {row['label']!r} is not a phrase, but kw_start_s is given; correct one of them")
     count = row["n_utts"] or "1"
     if not re.fullmatch(r"[0-9]{1,9}", count):
         raise KwsError(f"{where}: n_utts is {count!r}; it must be a whole number")
@@ -146,7 +145,7 @@ def _clip(row: dict[str, str], folder: Path, where: str) -> Clip:
 def _check_label(label: str, where: str) -> None:
     """A label that is not written as a slug would be no phrase's: recordings of the phrase would count as others."""
     if not label:
-        raise KwsError(f"{where}: label is empty; name what is said, or noise")
+        raise KwsError(f"{where}: label is empty; give the phrase or word of the clip, neg_speech or noise")
     word = label.removeprefix("sentence:")
     # With a word in front slug neither refuses what has no letter nor takes it for a reserved label.
     if word not in RESERVED and (proper := slug(f"x {word}").removeprefix("x").removeprefix("_")) != word:

@@ -1,4 +1,4 @@
-"""A phrase and its words: how they are labelled, whether they are said in a clip, and where (``letters`` compares)."""
+"""A phrase and its words: how they are labelled, whether a clip contains them, and where (``letters`` compares)."""
 
 import re
 import unicodedata
@@ -17,7 +17,7 @@ from kws.errors import KwsError
 
 
 def speakable(text: str) -> str:
-    """Return the text with only what is spoken as written: letters, digits, apostrophes and hyphens in words.
+    """Return the text with only what is pronounced as written: letters, digits, apostrophes and hyphens in words.
 
     Emoji, brackets and other signs, which a synthesizer would read out by name, become spaces.
 
@@ -31,7 +31,7 @@ def speakable(text: str) -> str:
 
 
 def check_written(phrase: str) -> None:
-    """Refuse a phrase of which something would be said otherwise than it is written, or left out, unnoticed.
+    """Refuse a phrase of which something would be pronounced otherwise than written, or dropped, unnoticed.
 
     Punctuation around words changes nothing; signs that are read out, and dots and the like inside of words, do.
 
@@ -44,16 +44,16 @@ def check_written(phrase: str) -> None:
     if "[[" in phrase or "]]" in phrase:
         raise KwsError(f"phrase {phrase!r}: phonemes cannot be given yet; write it in letters, as it sounds")
     if sign := lost_sign(phrase):
-        raise KwsError(f"phrase {phrase!r}: {sign!r} would not be spoken; write it as a word, or leave it out")
-    if match := _SAID_OTHERWISE.search(phrase):
-        spoken = speakable(phrase)
-        letters = all(len(word) == 1 and word.isalpha() for word in spoken.split())
-        remedy = f"write {spoken.replace(' ', '')!r} for the letters" if letters else "write in words what is said"
-        raise KwsError(f"phrase {phrase!r}: its {match[0][-1]!r} would be left out and {spoken!r} be said; {remedy}")
+        raise KwsError(f"phrase {phrase!r}: {sign!r} would be dropped; write it as a word, or leave it out")
+    if match := _READ_DIFFERENTLY.search(phrase):
+        rest = speakable(phrase)
+        letters = all(len(word) == 1 and word.isalpha() for word in rest.split())
+        remedy = f"write {rest.replace(' ', '')!r} for the letters" if letters else "write it in words"
+        raise KwsError(f"phrase {phrase!r}: its {match[0][-1]!r} would be dropped, which leaves {rest!r}; {remedy}")
 
 
 def lost_sign(text: str) -> str:
-    """Return the first sign of a text that people would say and synthesizers and labels leave out, or "".
+    """Return the first sign of a text that people would pronounce and synthesizers and labels drop, or "".
 
     >>> lost_sign("AT&T"), lost_sign("Wi-Fi, please!")
     ('&', '')
@@ -62,7 +62,7 @@ def lost_sign(text: str) -> str:
 
 
 _READ_OUT = frozenset("&@#%*/\\§†‡‰¶")
-_SAID_OTHERWISE = re.compile(
+_READ_DIFFERENTLY = re.compile(
     r"""
     (?<=\w)[.·](?=\w)        # A.I., node.js, 3.5
     | (?<=\d)[,:](?=\d)      # 9:30
@@ -107,7 +107,7 @@ def positive_labels(phrase: str) -> tuple[str, str]:
 
 
 def label_contains(label: str, phrase: str) -> bool:
-    """Whether a label says the phrase, alone or beside other words; labels with a meaning of their own say nothing.
+    """Whether a label contains the phrase, alone or beside other words; reserved labels contain none.
 
     >>> label_contains("sentence:hey_computer", "computer"), label_contains("neg_speech", "speech")
     (True, False)
@@ -115,13 +115,13 @@ def label_contains(label: str, phrase: str) -> bool:
     if label in positive_labels(phrase):
         return True
     words = label.removeprefix("sentence:")
-    if words.removeprefix("phrase_") in RESERVED:  # slug's way out: "phrase_noise" is said "noise"
+    if words.removeprefix("phrase_") in RESERVED:  # slug's way out: "phrase_noise" is the phrase "noise"
         words = "" if words in RESERVED else words.removeprefix("phrase_")
     return contains(words, phrase)
 
 
 def clip_contains(clip: Clip, phrase: str) -> bool:
-    """Whether the phrase is said in a clip, by its label, its text or its words."""
+    """Whether a clip contains the phrase, by its label, its text or its words."""
     return (
         label_contains(clip.label, phrase)
         or contains(clip.text, phrase)
@@ -130,7 +130,7 @@ def clip_contains(clip: Clip, phrase: str) -> bool:
 
 
 def transcript_contains(utterances: Iterable[Utterance], phrase: str) -> bool:
-    """Whether the phrase is said in one of a recording's utterances."""
+    """Whether one of a recording's utterances contains the phrase."""
     return any(contains(one.transcript, phrase) for one in utterances)
 
 
@@ -162,7 +162,7 @@ def locate(clip: Clip, words: Sequence[str], samples: Samples) -> tuple[Word, ..
     """Return the phrase's words with their times in a positive clip.
 
     The best that is known: the clip's word times (of several places the one nearest to its keyword times); else its
-    keyword times; else what energy tells (``endpoints``). A span without a time for each word is shared out by the
+    keyword times; else what energy gives (``endpoints``). A span without a time for each word is shared out by the
     words' letters.
 
     Raises:
@@ -185,9 +185,9 @@ def locate(clip: Clip, words: Sequence[str], samples: Samples) -> tuple[Word, ..
 
 
 def phrase_spans(clip: Clip, phrase: str, length_s: float, transcripts: Transcripts) -> list[tuple[float, float]]:
-    """Return the stretches of a negative clip in which the phrase itself is said: seconds in it.
+    """Return the stretches of a negative clip that contain the phrase itself: seconds in it.
 
-    By its transcript, the utterances that hold it; by what the manifest says of it alone, all of the clip.
+    By its transcript, the utterances that hold it; by the manifest's row alone, all of the clip.
 
     Raises:
         KwsError: an utterance, or the manifest's times, lie behind the end of the sound of ``length_s`` seconds.

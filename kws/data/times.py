@@ -26,13 +26,13 @@ LEAST_S = 0.05
 def check_row(clip: "Clip", where: str) -> None:
     """Raise ``KwsError`` where times of a manifest's row contradict each other, its text, or its length if it has one.
 
-    The phrase's own words are looked for in a text of letters alone: a number may be said in many ways.
+    The phrase's own words are looked for in a text of letters alone: a number may be pronounced in many ways.
     """
     for before, word in zip(clip.words, clip.words[1:], strict=False):
         if word.start_s < before.start_s:
             raise KwsError(
                 f"{where}: words: {word.text!r} starts at {word.start_s:g}, before {before.text!r} at "
-                f"{before.start_s:g}; list them in spoken order"
+                f"{before.start_s:g}; list them in order of their start"
             )
     if clip.duration_s > 0.0:
         check_sound(clip, clip.duration_s, where, f"duration_s is {clip.duration_s:g}")

@@ -1,4 +1,4 @@
-"""What is said in a negative recording: to explain a false accept, and to leave out a phrase that is really there."""
+"""Transcripts of negative recordings: to explain a false accept, and to leave out a phrase that is really there."""
 
 import math
 import os
@@ -37,7 +37,7 @@ def read(manifest: Path, lengths_s: Mapping[str, float] | None = None) -> Transc
     path = manifest.parent / "utterances.csv"
     if not path.is_file():
         return {}
-    found: dict[str, list[Utterance]] = {}
+    by_clip: dict[str, list[Utterance]] = {}
     for line, row in csv_table.read(path, COLUMNS):
         where = f"{path}, line {line}"
         start_s, end_s = (_seconds(row[name], name, where) for name in ("start_s", "end_s"))
@@ -47,8 +47,8 @@ def read(manifest: Path, lengths_s: Mapping[str, float] | None = None) -> Transc
         utterance = Utterance(start_s, end_s, row["transcript"])
         if lengths_s and lengths_s.get(clip):
             times.check_utterances([utterance], lengths_s[clip], where)
-        found.setdefault(clip, []).append(utterance)
-    return {clip: tuple(utterances) for clip, utterances in found.items()}
+        by_clip.setdefault(clip, []).append(utterance)
+    return {clip: tuple(utterances) for clip, utterances in by_clip.items()}
 
 
 def _seconds(text: str, name: str, where: str) -> float:
@@ -62,6 +62,6 @@ def _seconds(text: str, name: str, where: str) -> float:
 
 
 def at(transcripts: Transcripts, path: str, time_s: float) -> str:
-    """Return the transcript of the utterance that a detection at ``time_s`` of a clip has just heard, else ""."""
-    heard = [utterance for utterance in transcripts.get(path, ()) if utterance.start_s <= time_s]
-    return heard[-1].transcript if heard else ""
+    """Return the transcript of the utterance at a detection's ``time_s`` in a clip, else ""."""
+    begun = [utterance for utterance in transcripts.get(path, ()) if utterance.start_s <= time_s]
+    return begun[-1].transcript if begun else ""

@@ -38,11 +38,11 @@ def table(folder: Path, *rows: str) -> Path:
 def test_a_clip_that_stands_there_twice_is_refused_by_its_lines(tmp_path: Path, again: str) -> None:
     path = table(tmp_path, row("a.wav"), row("b.wav"), row(again, "train"))
     with pytest.raises(
-        KwsError, match=rf"manifest\.csv, line 4: '{again}' stands in line 2 already; a clip counts once"
+        KwsError, match=rf"manifest\.csv, line 4: '{again}' is already in line 2; remove one of the rows"
     ):
         manifest.read(path)
     clip = Clip(str(tmp_path / "a.wav"), "test", "computer", "", "", "", 1.0)
-    with pytest.raises(KwsError, match=r"the clip a\.wav would stand there twice"):
+    with pytest.raises(KwsError, match=r"the clip a\.wav would be listed twice"):
         manifest.write([clip, clip], tmp_path / "new.csv")
 
 
@@ -72,7 +72,7 @@ def test_copies_in_one_split_and_voices_in_several_are_told(tmp_path: Path, caps
     corpus.read(table(tmp_path, row("a.wav"), row("b.wav", "train"), row("c.wav")))
     told = capsys.readouterr().err
     assert "manifest.csv: 1 clips are copies of others, such as " in told
-    assert "manifest.csv: 1 speakers are heard in more than one split, such as ann" in told
+    assert "manifest.csv: 1 speakers are in more than one split, such as ann" in told
     corpus.read(table(tmp_path, row("a.wav"), row("b.wav", "train", speaker="bob")))
     assert capsys.readouterr().err == ""
 

@@ -68,8 +68,11 @@ def test_a_quoted_value_may_hold_lines_and_the_line_named_is_where_a_row_starts(
         (UTTERANCES.encode("utf-16-le"), "looks like UTF-16"),
         (UTTERANCES.encode("utf-16-be"), "looks like UTF-16"),
         (UTTERANCES.replace("HELLO", "GRÜSSE").encode("cp1252"), "line 2: is not a text file in UTF-8"),
-        (UTTERANCES.replace(",", ";").encode(), "line 1: the columns are separated by semicolons"),
-        (UTTERANCES.replace("end_s", "start_s").encode(), "line 1: column 'start_s' stands there twice"),
+        (
+            UTTERANCES.replace(",", ";").encode(),
+            "line 1: the columns are separated by semicolons; save the table with commas",
+        ),
+        (UTTERANCES.replace("end_s", "start_s").encode(), "line 1: column 'start_s' appears twice"),
         (UTTERANCES.replace("end_s", "stop").encode(), "line 1: column 'end_s' is missing"),
         (UTTERANCES.replace("HELLO", '"HELLO').encode(), "line 2: is not valid CSV"),
         (UTTERANCES.replace(",HELLO", "").encode(), "line 2: has 3 values, the header names 4"),

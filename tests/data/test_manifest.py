@@ -70,7 +70,7 @@ def test_reads_a_manifest_without_the_last_two_columns(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("row", "said"),
+    ("row", "message"),
     [
         (GOOD.replace("dev,alexa", "val,alexa"), "split is 'val'"),
         (GOOD.replace("2.34", "long"), "duration_s is 'long'"),
@@ -89,11 +89,11 @@ def test_reads_a_manifest_without_the_last_two_columns(tmp_path: Path) -> None:
         (GOOD.replace("pva013", '"pva'), "line 3"),
     ],
 )
-def test_names_the_line_of_a_fault(tmp_path: Path, row: str, said: str) -> None:
+def test_names_the_line_of_a_fault(tmp_path: Path, row: str, message: str) -> None:
     path = _write_rows(tmp_path, GOOD, row)
     with pytest.raises(KwsError) as error:
         read(path)
-    assert said in str(error.value)
+    assert message in str(error.value)
     assert "manifest.csv, line 3" in str(error.value)
 
 
@@ -111,15 +111,15 @@ def test_refuses_bad_words(tmp_path: Path, words: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("header", "said"),
+    ("header", "message"),
     [
         ("path,split", "'label' is missing"),
         (",".join(REQUIRED) + ",size", "unknown column 'size'"),
         ("", "empty|unknown"),
     ],
 )
-def test_refuses_bad_headers(tmp_path: Path, header: str, said: str) -> None:
-    with pytest.raises(KwsError, match=said):
+def test_refuses_bad_headers(tmp_path: Path, header: str, message: str) -> None:
+    with pytest.raises(KwsError, match=message):
         read(_write_rows(tmp_path, header=header))
 
 

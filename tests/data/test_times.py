@@ -28,8 +28,8 @@ def write(
     write_audio(folder / "other.wav", SECOND)
     quoted = words.replace('"', '""')
     rows = [
-        f'a.wav,test,{label},ann,own,CC0,{duration},{kw},1,"{text}","{quoted}"',
-        "other.wav,test,neg_speech,bob,own,CC0,1.1,,,1,,",
+        f'a.wav,test,{label},ann,own,CC0,{duration},{kw},1,"{text}","{quoted}",',
+        "other.wav,test,neg_speech,bob,own,CC0,1.1,,,1,,,",
     ]
     (folder / "manifest.csv").write_text("\n".join([",".join(COLUMNS), *rows]) + "\n")
     return folder / "manifest.csv"
@@ -52,7 +52,7 @@ def write(
         ),
         ({"kw": "0.2,0.7", "words": '[["computer",210,740]]', "duration": ""}, "words go from 210 to 740"),
         ({"kw": "0.2,0.7", "text": "good morning"}, "say where 'computer' is, but text is 'good morning'"),
-        ({"kw": "0.2,0.7", "label": "neg_speech"}, "label 'neg_speech' is no phrase, but kw_start_s is given"),
+        ({"kw": "0.2,0.7", "label": "neg_speech"}, "label 'neg_speech' is not a phrase, but kw_start_s is given"),
     ],
 )
 def test_a_row_that_contradicts_itself_is_refused(tmp_path: Path, fields: dict[str, str], sentence: str) -> None:

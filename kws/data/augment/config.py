@@ -79,7 +79,7 @@ class AugmentConfig:
     direct_db_max: float = 12.0
     distance_m_min: float = 0.3
     distance_m_max: float = 4.0
-    # A recorded room is heard from nearer by: everything after the direct sound is lower by up to this.
+    # A recorded room is moved nearer to the source: everything after the direct sound is lower by up to this.
     nearer_db: float = 10.0
     # Simulated once, from a seed of their own, and kept.
     simulated_rooms: int = 200

@@ -13,7 +13,7 @@ from kws.data.augment.filters import TOP_HZ, Channel, Microphone, draw_microphon
 
 @dataclass(frozen=True)
 class RoomDraw:
-    """A room: "noise" (decaying), "recorded" or "simulated" (``index`` says which), heard nearer by ``nearer_db``.
+    """A room: "noise" (decaying), "recorded" or "simulated" (``index`` says which), nearer by ``nearer_db``.
 
     The others are of one kind each: ``channel`` (modulo their number) of recorded responses, reverberation time and
     ``direct_db`` (direct sound over reverberation) of decaying noise.

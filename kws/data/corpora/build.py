@@ -66,8 +66,7 @@ def build(
         _refuse_foreign(path, path.parent / UTTERANCES)
     clips = _in_one_split(_clips(adapter, listed, options, check, skips), skips)
     if not clips:
-        reason, names = next(iter(skips.by_reason.items()), ("the folder has no sound file", ["-"]))
-        raise KwsError(f"{folder}: no clip can be used, {skips.count} left out; the first, {names[0]}: {reason}")
+        raise _nothing_usable(folder, skips)
     transcribed = [clip for clip in clips if clip.text]
     with locked(path.parent):
         if not force:  # once more, now that nobody else writes
@@ -76,6 +75,13 @@ def build(
                 _refuse_foreign(path, path.parent / UTTERANCES)
         _write(adapter, folder, path, clips, transcribed)
     return Report(folder, path, path.parent / UTTERANCES if transcribed else None, tuple(clips), skips)
+
+
+def _nothing_usable(folder: Path, skips: Skips) -> KwsError:
+    if not skips.count:
+        return KwsError(f"{folder}: has no sound file; give the folder that holds the recordings")
+    reason, names = next(iter(skips.by_reason.items()))
+    return KwsError(f"{folder}: no clip can be used, {skips.count} left out; the first, {names[0]}: {reason}")
 
 
 def _place(folder: Path, out: Path | None) -> Path:

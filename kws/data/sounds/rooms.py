@@ -27,7 +27,7 @@ LONGEST_SAMPLES = 24000
 
 
 class RecordedRooms(Sequence[Signal]):
-    """The responses of some files, each read when first asked for; the last 512 files are kept."""
+    """The responses of some files, each read on first use; the last 512 files are kept."""
 
     def __init__(self, places: Sequence[tuple[str, int | None]]) -> None:
         self.places = places
@@ -79,7 +79,7 @@ def aligned(response: Signal) -> Signal:
 
 
 def nearer(response: Signal, decibels: float) -> Signal:
-    """Return the response as heard from nearer by: everything after the direct sound is lower by ``decibels``."""
+    """Return the response nearer to the source: everything after the direct sound is lower by ``decibels``."""
     fade = np.float32(10.0 ** (-decibels / 20.0))
     gain = np.full(len(response), fade, np.float32)
     gain[: DIRECT + DIRECT_SAMPLES] = 1.0

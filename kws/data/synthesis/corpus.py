@@ -67,13 +67,7 @@ def synthesize(
     if _is_complete(directory, marker):
         print(f"{directory}: already holds these clips of {names}; using them as they are", file=sys.stderr)
         return directory / MANIFEST
-    if config.negatives and not sentences.are_known(config.language) and not config.sentences_path:
-        print(
-            f"language {config.language!r}: kws has no sentences in it, so the negatives are parts of the phrase, the "
-            "phrase with other sounds, and numbers; to add sentences, name a file in the recipe's "
-            "synthesis.sentences_path",
-            file=sys.stderr,
-        )
+    _warn_without_sentences(config)
     jobs = plan(config, phrases, voices, seed)
     with locked(directory):
         if not _is_complete(directory, marker):  # another process may have made it meanwhile
@@ -84,6 +78,16 @@ def synthesize(
                 clips = _synthesize_all(jobs, directory, processes or processors(), advance)
             manifest.write(clips, directory / MANIFEST)
     return directory / MANIFEST
+
+
+def _warn_without_sentences(config: SynthesisConfig) -> None:
+    if config.negatives and not sentences.are_known(config.language) and not config.sentences_path:
+        print(
+            f"language {config.language!r}: kws has no sentences in it, so the negatives are parts of the phrase, the "
+            "phrase with other sounds, and numbers; to add sentences, name a file in the recipe's "
+            "synthesis.sentences_path",
+            file=sys.stderr,
+        )
 
 
 def _marker(config: SynthesisConfig, phrases: Sequence[str], seed: int, voices: Sequence[Voice]) -> bytes:

@@ -60,7 +60,7 @@ def read() -> Read:
 
 
 @pytest.fixture
-def said() -> Callable[[Path], dict[str, tuple[float, float, str]]]:
+def transcripts_of() -> Callable[[Path], dict[str, tuple[float, float, str]]]:
     """Read ``utterances.csv`` beside a manifest as evaluation does: path -> start, end, transcript."""
 
     def run(path: Path) -> dict[str, tuple[float, float, str]]:

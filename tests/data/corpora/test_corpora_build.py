@@ -78,8 +78,8 @@ def test_a_manifest_of_someone_else_is_kept(mine: Path, changed: bool) -> None:
 def test_transcripts_of_someone_else_are_kept(libri: Path, mine: Path) -> None:
     build(ADAPTERS["librispeech"], libri, out=libri.parent / "libri.csv")
     path = libri.parent / "utterances.csv"
-    said = transcripts.read(libri.parent / "libri.csv")
-    assert [one.transcript for (one,) in said.values()] == ["HELLO THERE"]
+    utterances = transcripts.read(libri.parent / "libri.csv")
+    assert [one.transcript for (one,) in utterances.values()] == ["HELLO THERE"]
     before = path.read_bytes()
     build(ADAPTERS["folder"], mine, out=libri.parent / "mine.csv")
     assert path.read_bytes() == before, "a corpus without transcripts leaves those of others alone"
@@ -203,8 +203,8 @@ def test_a_folder_of_nothing_usable_writes_nothing(tree: MakeTree) -> None:
 
 
 def test_the_command_writes_and_tells(mine: Path) -> None:
-    said = kws("folder", mine, "--licence", "CC0-1.0")
-    assert said.splitlines()[-2:] == ["commercial use: clear", str(mine / "manifest.csv")]
+    output = kws("folder", mine, "--licence", "CC0-1.0")
+    assert output.splitlines()[-2:] == ["commercial use: clear", str(mine / "manifest.csv")]
     data = json.loads(kws("folder", mine, "--split", "dev", "--json"))
     assert data["commercial_use"]["because"] == ["unknown (no licence is named)"]
     assert data["labels"] == [
@@ -215,22 +215,22 @@ def test_the_command_writes_and_tells(mine: Path) -> None:
 
 def test_many_labels_are_shown_together(tree: MakeTree) -> None:
     folder = tree("mine", tuple(f"word{number:02d}/1.wav" for number in range(25)))
-    said = kws("folder", folder)
-    assert "word19" in said
-    assert "word20" not in said
-    assert "5 more" in said
+    output = kws("folder", folder)
+    assert "word19" in output
+    assert "word20" not in output
+    assert "5 more" in output
 
 
 def test_the_list_names_every_kind_its_licences_and_commercial_use() -> None:
-    said = kws("--list")
+    output = kws("--list")
     rows = {row["kind"]: row for row in json.loads(kws("--list", "--json"))}
     assert set(rows) == set(ADAPTERS)
-    assert all(kind in said for kind in ADAPTERS)
+    assert all(kind in output for kind in ADAPTERS)
     assert rows["esc50"]["licences"] == [
         {"licence": "CC-BY-NC-3.0", "commercial_use": "no (non-commercial)"},
         {"licence": "CC-BY-3.0 (ESC-10)", "commercial_use": "yes (attribution)"},
     ]
-    assert "no (non-commercial)" in said
+    assert "no (non-commercial)" in output
 
 
 @pytest.mark.parametrize(
@@ -262,10 +262,10 @@ def test_a_corpus_with_a_manifest_of_its_own_needs_no_adapter(tree: MakeTree) ->
         f'{sounds[1]},dev,neg_speech,ls_7367,"LibriSpeech, via x",CC-BY-4.0,0.1,,,2\n'
         f"{sounds[2]},train,rir,room_surreyA,IoSR-Surrey/RealRoomBRIRs,MIT,0.1,,,1\n"
     )
-    said = (
+    utterances = (
         f"path,start_s,end_s,utt,transcript\n{sounds[1]},0.0,0.04,a-0,CHAPTER ONE\n{sounds[1]},0.04,0.1,a-1,AND TWO\n"
     )
-    folder = tree("corpus", sounds, {"manifest.csv": columns + lines, "utterances.csv": said})
+    folder = tree("corpus", sounds, {"manifest.csv": columns + lines, "utterances.csv": utterances})
     clips = manifest.read(folder / "manifest.csv")
     assert [(clip.label, clip.split, clip.n_utts) for clip in clips] == [
         ("alexa", "train", 1),

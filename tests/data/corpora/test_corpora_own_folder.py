@@ -87,6 +87,11 @@ def test_a_pattern_that_says_nothing_is_refused(tree: MakeTree, read: Read, patt
         read("folder", tree("mine", ("hey/1.wav",)), pattern=pattern)
 
 
+def test_a_folder_without_sound_is_refused(tree: MakeTree, read: Read) -> None:
+    with pytest.raises(KwsError, match=r"mine: has no sound file; give the folder that holds the recordings"):
+        read("folder", tree("mine", (), {"notes.txt": "none yet"}))
+
+
 def test_a_label_needs_a_letter(tree: MakeTree, read: Read) -> None:
     with pytest.raises(KwsError, match=r"!!!/1\.wav: its label '!!!' has no letter and no digit"):
         read("folder", tree("mine", ("!!!/1.wav",)))

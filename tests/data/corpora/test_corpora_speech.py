@@ -11,7 +11,7 @@ from kws.errors import KwsError
 
 MakeTree = Callable[..., Path]
 Read = Callable[..., tuple[Any, dict[str, Clip]]]
-Said = Callable[[Path], dict[str, tuple[float, float, str]]]
+TranscriptsOf = Callable[[Path], dict[str, tuple[float, float, str]]]
 
 
 def rows(clips: dict[str, Clip]) -> dict[str, tuple[str, str, str, str]]:
@@ -28,7 +28,7 @@ NOISES = tuple(f"_background_noise_/{name}.wav" for name in ("running_tap", "whi
 LISTS = {"validation_list.txt": "no/1b8d3c9e_nohash_0.wav\n", "testing_list.txt": "no/2c9e4daf_nohash_0.wav\n"}
 
 
-def test_speech_commands(tree: MakeTree, read: Read, said: Said) -> None:
+def test_speech_commands(tree: MakeTree, read: Read, transcripts_of: TranscriptsOf) -> None:
     folder = tree("sc", (*WORDS, *NOISES), {**LISTS, "README.md": "words"})
     report, clips = read("speech_commands", folder)
     assert {name: row for name, row in rows(clips).items() if name not in NOISES} == {
@@ -42,8 +42,8 @@ def test_speech_commands(tree: MakeTree, read: Read, said: Said) -> None:
     assert {clip.licence for clip in clips.values()} == {"CC-BY-4.0"}
     assert {clip.source for clip in clips.values()} == {"Google Speech Commands"}
     assert all(clip.duration_s == 0.1 for clip in clips.values())
-    assert said(report.manifest)["yes/0a7c2a8d_nohash_1.wav"] == (0.0, 0.1, "yes")
-    assert len(said(report.manifest)) == 4
+    assert transcripts_of(report.manifest)["yes/0a7c2a8d_nohash_1.wav"] == (0.0, 0.1, "yes")
+    assert len(transcripts_of(report.manifest)) == 4
     assert report.skips.count == 0
 
 
@@ -97,7 +97,7 @@ TABLES = {
 }
 
 
-def test_common_voice(tree: MakeTree, read: Read, said: Said) -> None:
+def test_common_voice(tree: MakeTree, read: Read, transcripts_of: TranscriptsOf) -> None:
     folder = tree("en", CLIPS, TABLES)
     report, clips = read("common_voice", folder)
     assert rows(clips) == {
@@ -108,7 +108,7 @@ def test_common_voice(tree: MakeTree, read: Read, said: Said) -> None:
     }
     assert {clip.licence for clip in clips.values()} == {"CC0-1.0"}
     assert all(abs(clip.duration_s - 0.1) < 0.08 for clip in clips.values()), "an MP3 is padded"
-    assert said(report.manifest)[CLIPS[0]][2] == 'He said "wait", and left.'
+    assert transcripts_of(report.manifest)[CLIPS[0]][2] == 'He said "wait", and left.'
 
 
 def test_common_voice_tells_durations_itself_and_lists_what_is_not_there(tree: MakeTree, read: Read) -> None:
@@ -170,7 +170,7 @@ TEXTS = {
 }
 
 
-def test_librispeech(tree: MakeTree, read: Read, said: Said) -> None:
+def test_librispeech(tree: MakeTree, read: Read, transcripts_of: TranscriptsOf) -> None:
     folder = tree("LibriSpeech", UTTERANCES, TEXTS)
     report, clips = read("librispeech", folder)
     assert rows(clips) == {
@@ -180,7 +180,7 @@ def test_librispeech(tree: MakeTree, read: Read, said: Said) -> None:
         UTTERANCES[3]: ("test", "neg_speech", "librispeech:61", "HE BEGAN A CONFUSED COMPLAINT"),
     }
     assert {clip.licence for clip in clips.values()} == {"CC-BY-4.0"}
-    assert said(report.manifest) == {name: (0.0, 0.1, clip.text) for name, clip in clips.items()}
+    assert transcripts_of(report.manifest) == {name: (0.0, 0.1, clip.text) for name, clip in clips.items()}
 
 
 def test_librispeech_names_what_does_not_fit_together(tree: MakeTree, read: Read) -> None:

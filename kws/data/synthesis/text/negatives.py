@@ -1,7 +1,7 @@
 """What sounds like the phrase and is not it: near phrases, its parts, its words in other order.
 
 Everything is derived from the synthesizer's own phonemes, so it works for every language that espeak-ng speaks.
-A text in which the phrase can be heard is never a negative, whatever its letters ("compute her", "computers").
+A text that sounds like the phrase is never a negative, whatever its letters ("compute her", "computers").
 """
 
 import itertools

@@ -24,7 +24,7 @@ MAX_DECAY_S = 0.12
 
 @dataclass(frozen=True)
 class EspeakVoice:
-    """An accent (``identifier`` "gmw/en-US", ``language`` "en-us") spoken by a variant ("Alex"; "": the plain one)."""
+    """An accent (``identifier`` "gmw/en-US", ``language`` "en-us") in a variant's voice ("Alex"; "": the plain one)."""
 
     identifier: str
     language: str

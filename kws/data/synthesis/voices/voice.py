@@ -16,7 +16,7 @@ EMPHASES: tuple[Emphasis, ...] = ("plain", "exclaim", "question", "pause", "stro
 
 @dataclass(frozen=True)
 class Style:
-    """How a text is said. Pitch and pitch range are percent of espeak-ng's scale; 50 is the voice's own."""
+    """How a text is pronounced. Pitch and pitch range are percent of espeak-ng's scale; 50 is the voice's own."""
 
     rate_wpm: float = 175.0
     pitch_percent: float = 50.0
