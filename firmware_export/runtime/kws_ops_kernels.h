@@ -40,7 +40,8 @@ static inline int8_t kws_add_and_clamp(int32_t value, int32_t zero_point, int32_
 }
 
 /* Checks compute in unsigned 64 bits, where nothing they compute overflows: a product of two int32 that are not
- * negative is below 2^62, so that even four add up to less than 2^64. What is negative comes out as far too large. */
+ * negative is below 2^62, so that even four add up to less than 2^64, and is multiplied again only when it fits the
+ * arena. What is negative comes out as far too large. */
 static inline uint64_t kws_product(int32_t first, int32_t second)
 {
     return (uint64_t)((int64_t)first * second);
