@@ -12,6 +12,8 @@ import pytest
 from kws.data.synthesis.config import SynthesisConfig
 from kws.data.synthesis.corpus import synthesize
 
+pytestmark = pytest.mark.slow
+
 CONFIG = SynthesisConfig(positives=150, negatives=250, near_phrases=20, backends=("espeak",))
 SCRIPT = """
 from pathlib import Path
@@ -19,7 +21,6 @@ from kws import cli
 from kws.data.synthesis import corpus
 from kws.data.synthesis.config import SynthesisConfig
 
-pytestmark = pytest.mark.slow
 @cli.command.command("speak")
 def speak() -> None:
     corpus.synthesize({config!r}, "computer", Path({path!r}), 0, processes=2)
