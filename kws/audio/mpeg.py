@@ -23,7 +23,7 @@ _IN_A_ROW = 3
 
 
 def second_recording(file: FileIO, size: int) -> int:
-    """Return the byte at which another recording follows behind the one that a Xing header counts; 0 if none does."""
+    """Return the byte at which another recording follows the one that a Xing header counts; 0 if none does."""
     first = _behind_tag(file, 0)
     file.seek(first)
     frame = file.read(64)

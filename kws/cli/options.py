@@ -18,7 +18,7 @@ SEED = click.IntRange(0, 2**32 - 1)
 
 
 class Finite(click.FloatRange):
-    """A number in a range; "nan" lies in every range of click's, and infinity in the open ones."""
+    """A finite number in a range; click's ranges accept "nan", and open ones infinity."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
         """Return the number; the error names the option."""

@@ -178,7 +178,7 @@ def from_bytes(content: bytes, where: str) -> KwsModel:
 
 
 def _upgraded(metadata: dict[str, Any]) -> dict[str, Any]:
-    """Return the metadata in the form of ``VERSION``; a file of version 1 has one phrase, heard by all its labels."""
+    """Return the metadata in the form of ``VERSION``; a file of version 1 has one phrase with all its labels."""
     if metadata["version"] > 1:
         return metadata
     detector = dict(metadata["detector"])
