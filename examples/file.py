@@ -1,4 +1,4 @@
-"""When is the phrase said in a recording? ``python examples/file.py computer.kws talk.flac``."""
+"""Print when a recording contains the phrase: ``python examples/file.py computer.kws talk.flac``."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""Do something whenever the phrase is said: ``python examples/microphone.py computer.kws``. Control-C ends it."""
+"""Do something at every detection: ``python examples/microphone.py computer.kws``. Control-C ends it."""
 
 import sys
 

@@ -1,7 +1,7 @@
-"""A network on a runtime of your own: here ONNX Runtime, with kws's frontend and decision around it.
+"""Run the network on a runtime of your own, here ONNX Runtime, with the frontend and decision of kws.
 
-``python examples/own_engine.py computer.kws computer.onnx talk.flac``. What an engine must give stands in
-``kws.detector.engine.Engine``: int8 features in, int8 logits out, going on from where the last call ended.
+``python examples/own_engine.py computer.kws computer.onnx talk.flac``. An engine implements
+``kws.detector.engine.Engine``: int8 features in, int8 logits out; each call continues where the last one ended.
 """
 
 import json
@@ -17,7 +17,7 @@ from kws.graph.ir import QuantGraph
 
 
 class MyEngine:
-    """ONNX Runtime, one step at a time; the states that the network carries on are the file's other inputs."""
+    """ONNX Runtime, one step at a time; the network's states are further inputs and outputs of the file."""
 
     name = "mine"
 
@@ -30,7 +30,7 @@ class MyEngine:
 
     def reset(self) -> None:
         """Start a new stream."""
-        self.given = {one["input"]: np.full(self.shapes[one["input"]], one["initial"], np.uint8) for one in self.states}
+        self.state = {one["input"]: np.full(self.shapes[one["input"]], one["initial"], np.uint8) for one in self.states}
 
     def run(self, features: NDArray[np.int8]) -> NDArray[np.int8]:
         """Take int8 [n * stride, bands], return int8 [n, outputs]."""
@@ -38,13 +38,13 @@ class MyEngine:
         return np.concatenate([np.zeros((0, self.outputs), np.int8), *map(self._step, steps)])
 
     def _step(self, features: NDArray[np.int8]) -> NDArray[np.int8]:
-        logits, *following = self.session.run(None, {"features": features, **self.given})
-        self.given = {one["input"]: value for one, value in zip(self.states, following, strict=True)}
+        logits, *following = self.session.run(None, {"features": features, **self.state})
+        self.state = {one["input"]: value for one, value in zip(self.states, following, strict=True)}
         return np.asarray(logits, np.int8)
 
 
 def main(model: str, network: str, recording: str) -> None:
-    """Print the time of every detection, computed by the engine of one's own."""
+    """Print the time of every detection, with the network run by ``MyEngine``."""
     ENGINES["mine"] = lambda graph: MyEngine(network, graph)
     for detection in kws.detect_file(model, recording, engine="mine"):
         print(f"{detection.time_s:.2f} s: {detection.phrase} (score {detection.score:.2f})")

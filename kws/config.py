@@ -1,8 +1,8 @@
 """Frozen dataclasses, loaded strictly from TOML or JSON data.
 
-Unknown keys, wrong types and bad values are refused with the key's path and the remedy. A class checks its own
-values in ``__post_init__`` and raises ``ValueError`` with a sentence that starts with the field's name; the path
-of the table that holds it is put in front here. Where a class has ``presets()``, a dict of its own instances by name,
+Unknown keys, wrong types and bad values are refused; the message names the key's path and what to do. A class checks
+its own values in ``__post_init__`` and raises ``ValueError`` with a message that starts with the field's name; the path
+of its table is put in front here. Where a class has ``presets()``, a dict of its own instances by name,
 such a name may stand in place of the table.
 """
 
@@ -24,9 +24,9 @@ T = TypeVar("T")
 ADDED_LATER = {"omit_default": True}
 """``field(default=..., metadata=ADDED_LATER)``: left out of plain data, and so of hashes, while it has its default.
 
-For what joins a config that files and checkpoints out there hold already: to them nothing has changed."""
+For a field added to a config that existing files and checkpoints hold: their data and hashes do not change."""
 
-# What TOML calls the types, for people who do not write Python.
+# TOML's names of the types, for people who do not write Python.
 NAMES: dict[Any, str] = {
     bool: "a boolean",
     int: "an integer",
@@ -67,8 +67,8 @@ def read_text(path: Path, what: str, errors: str = "strict") -> str:
 
     Args:
         path: the file.
-        what: what the user should give, such as "a manifest".
-        errors: as ``bytes.decode`` knows it.
+        what: what the file should be, such as "a manifest".
+        errors: as in ``bytes.decode``.
 
     Raises:
         KwsError: it cannot be read, or is in another encoding.
@@ -161,9 +161,9 @@ def _load_value(hint: Any, value: Any, where: str, path: str) -> Any:
         return float(value)
     if hint is Any or (isinstance(hint, type) and type(value) is hint):
         return value
-    wanted = NAMES.get(origin or hint, "a table")
+    expected = NAMES.get(origin or hint, "a table")
     given = NAMES.get(type(value), type(value).__name__)
-    raise KwsError(f"{where}: key {path!r} is {value!r}, {given}; it must be {wanted}")
+    raise KwsError(f"{where}: key {path!r} is {value!r}, {given}; it must be {expected}")
 
 
 def _load_optional(hint: Any, value: Any, where: str, path: str) -> Any:

@@ -148,7 +148,7 @@ def test_what_can_mean_one_thing_is_taken(beep: str, burst_sound: Samples, make:
 @pytest.mark.parametrize(
     ("samples", "words"),
     [
-        (np.zeros(160, np.float32), r"float32; give int16: of floats in -1..1 that is \(samples \* 32767\)"),
+        (np.zeros(160, np.float32), r"float32; give int16: from floats in -1..1 by \(samples \* 32767\)"),
         (np.zeros((160, 2), np.int16), r"shape \(160, 2\); give one channel, shape \[n\] .*samples\[:, 0\]"),
         (np.zeros((160, 1), np.float64), "float64; give int16"),
         (np.zeros(160, np.int32), "int32; give int16, 16 kHz, one channel"),
@@ -157,9 +157,9 @@ def test_what_can_mean_one_thing_is_taken(beep: str, burst_sound: Samples, make:
         (np.int16(3), "give one channel"),
         (array.array("f", [0.0]), "float32; give int16"),
         (b"\0\0\0", "3 bytes, an odd number"),
-        ([0, 1, 2], "a list; give an array of numpy"),
-        (None, "a NoneType; give an array"),
-        ("talk.wav", "a str; give an array"),
+        ([0, 1, 2], "a list; give a numpy array"),
+        (None, "a NoneType; give a numpy array"),
+        ("talk.wav", "a str; give a numpy array"),
     ],
 )
 def test_what_could_mean_several_things_is_refused(beep: str, samples: Any, words: str) -> None:
@@ -181,7 +181,7 @@ def test_the_sentence_for_floats_is_right(beep: str, burst_sound: Samples) -> No
         ("no.kws", {}, "no.kws: cannot be read"),
         (GOLDEN, {"thresholds": 0}, "never again"),
         (GOLDEN, {"thresholds": {"siri": 0.5}}, "'siri': the model has no such phrase"),
-        (GOLDEN, {"engine": "gpu"}, "engine 'gpu' is not known"),
+        (GOLDEN, {"engine": "gpu"}, "engine 'gpu' is unknown"),
     ],
 )
 def test_bad_input_is_one_sentence_for_all(model: Any, options: Any, words: str, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Any sound file to 16 kHz mono int16, in memory or in blocks; a streaming resampler; a writer that is atomic.
+"""Read any sound file as 16 kHz mono int16, whole or in blocks; a streaming resampler; an atomic writer.
 
 Arithmetic: samples are decoded to float64 in -1..1 (8-bit is ``(x - 128) / 128``, 24-bit ``x / 2^23``), channels are
 averaged or one is taken, the rate is converted by soxr ("HQ", 20 bits), and ``x * 32768`` is rounded to nearest, ties
@@ -35,8 +35,8 @@ __all__ = [
     "Samples",
     "Steady",
     "declared_seconds",
-    "heard",
     "is_pipe",
+    "mono_16k",
     "open_sound",
     "raw",
     "read_audio",
@@ -48,7 +48,7 @@ __all__ = [
 ]
 
 Samples = NDArray[np.int16]
-"""Sound: int16 [n], mono; at 16 kHz where nothing else is said."""
+"""Sound: int16 [n], mono; at 16 kHz unless stated otherwise."""
 
 MIX = 0
 """The channel that stands for the mean of all; others count from 1."""
@@ -60,17 +60,17 @@ LOUDEST = 4.0
 def read_audio(path: Path | str, channel: int | None = None) -> NDArray[np.int16]:
     """Return the file's sound, int16 [samples] at 16 kHz mono.
 
-    Reads WAV, FLAC, OGG (Vorbis, Opus), MP3 and what else ``kws.audio.formats`` names, at any rate, any number of
-    channels: ``channel`` N is the N-th, counted from 1; ``MIX`` their mean, which is also what None takes, but of more
-    than two it is told on standard error.
+    Reads WAV, FLAC, OGG (Vorbis, Opus), MP3 and the other formats in ``kws.audio.formats``, at any rate, with any
+    number of channels. ``channel`` N takes the N-th, counted from 1; ``MIX`` takes their mean, and so does None, with a
+    notice on standard error if there are more than two.
 
     Raises:
-        KwsError: the file is missing, a directory, empty, cut short, not audio, of a format that cannot be checked,
-            holds no samples, another recording behind the first, NaN, infinity or floats on another scale than -1..1,
-            declares a sample rate outside 4 to 768 kHz, or has no such channel.
+        KwsError: the file is missing, a directory, empty, cut short, not audio, or in a format that cannot be
+            checked; it holds no samples, a second recording, NaN, infinity or floats on another scale than -1..1;
+            it declares a sample rate outside 4 to 768 kHz, or has no such channel.
     """
     with open_file(Path(path)) as sound:
-        return np.concatenate(list(heard(sound, channel)))
+        return np.concatenate(list(mono_16k(sound, channel)))
 
 
 def read_blocks(
@@ -83,7 +83,7 @@ def read_blocks(
     size = max(1, round(seconds * SAMPLE_RATE_HZ))
     waiting = np.empty(0, np.int16)
     with open_file(Path(path)) as sound:
-        for piece in heard(sound, channel, steady):
+        for piece in mono_16k(sound, channel, steady):
             waiting = np.concatenate((waiting, piece))
             whole = len(waiting) - len(waiting) % size
             yield from np.split(waiting[:whole], whole // size) if whole else ()
@@ -93,11 +93,11 @@ def read_blocks(
 
 
 def declared_seconds(path: Path | str, channel: int | None = None) -> float:
-    """Return the length that the file's header declares; nothing is decoded unless the header does not say.
+    """Return the length in seconds that the file's header declares; decode the file only if the header has none.
 
     Raises:
-        KwsError: as ``read_audio``, but for what only decoding finds: NaN, infinity, floats on another scale, a FLAC
-            or MP3 that is cut short, a FLAC that holds more than it declares.
+        KwsError: as ``read_audio``, except for faults that only decoding shows: NaN, infinity, floats on another scale,
+            a FLAC or MP3 that is cut short, a FLAC that holds more than it declares.
     """
     with open_file(Path(path)) as sound:
         _check_channel(sound, channel)
@@ -105,11 +105,11 @@ def declared_seconds(path: Path | str, channel: int | None = None) -> float:
             if sound.frame_count <= 0:
                 raise _no_sound(sound.name)
             return sound.frame_count / sound.rate_hz
-        return sum(map(len, heard(sound, channel))) / SAMPLE_RATE_HZ
+        return sum(map(len, mono_16k(sound, channel))) / SAMPLE_RATE_HZ
 
 
-def heard(sound: Sound, channel: int | None = None, steady: Steady | None = None) -> Iterator[NDArray[np.int16]]:
-    """Yield an open sound at 16 kHz mono in the pieces that it comes in; ``steady`` is shown it before it is converted.
+def mono_16k(sound: Sound, channel: int | None = None, steady: Steady | None = None) -> Iterator[NDArray[np.int16]]:
+    """Yield an open sound at 16 kHz mono, block by block as it is decoded; ``steady`` sees it before the conversion.
 
     Raises:
         KwsError: as ``read_audio``.
@@ -132,7 +132,7 @@ def heard(sound: Sound, channel: int | None = None, steady: Steady | None = None
 
 
 def read_channels(path: Path | str, channel: int | None = None) -> tuple[NDArray[np.float32], int]:
-    """Return every channel of a file, or the chosen one, as it stands there: float32 [n, channels], and its rate in Hz.
+    """Return every channel of a file, or the chosen one, unconverted: float32 [n, channels], and the rate in Hz.
 
     Raises:
         KwsError: as ``read_audio``; floats may be on any scale.
@@ -147,18 +147,18 @@ def read_channels(path: Path | str, channel: int | None = None) -> tuple[NDArray
 
 
 def write_audio(path: Path | str, samples: NDArray[np.int16]) -> None:
-    """Write int16 [n] at 16 kHz mono as 16-bit FLAC or WAV, by the name's ending; replaces a file that is there.
+    """Write int16 [n] at 16 kHz mono as 16-bit FLAC or WAV, by the extension; replaces an existing file.
 
     The sound is written beside ``path`` and renamed, so a failure leaves nothing half-written.
 
     Raises:
-        KwsError: the ending is neither .wav nor .flac, or the file cannot be written (no such directory, full disk).
+        KwsError: the extension is neither .wav nor .flac, or the file cannot be written (no such directory, full disk).
         ValueError: the samples are not int16 [n], or there is none.
     """
     path = Path(path)
     formats = {".wav": "WAV", ".flac": "FLAC"}
     if path.suffix.lower() not in formats:
-        raise KwsError(f"{path}: can only write .wav and .flac; choose one of these endings")
+        raise KwsError(f"{path}: can only write .wav and .flac; use one of these extensions")
     if samples.dtype != np.int16 or samples.ndim != 1 or not len(samples):
         raise ValueError(f"samples must be int16 [n], at least one, not {samples.dtype} {list(samples.shape)}")
     encoded = BytesIO()
@@ -167,17 +167,17 @@ def write_audio(path: Path | str, samples: NDArray[np.int16]) -> None:
 
 
 def tell_mixed(name: str, count: int) -> None:
-    """Tell, once, that more than two channels are mixed: one of them may be all that is worth hearing."""
+    """Give one notice that more than two channels are mixed: the voice may be in only one of them."""
     if count > 2:
         notice.once(
             "channels",
-            f"{name}: its {count} channels are mixed to one; choose one by --channel 1 to {count} "
-            "(in a manifest: the column channel), or say mix",
+            f"{name}: its {count} channels are mixed to one; choose one with --channel 1 to {count} "
+            "(in a manifest: the column channel), or write mix to keep this",
         )
 
 
 def _check_channel(sound: Sound, channel: int | None) -> None:
-    """Refuse a channel that is not there; tell that more than two are mixed."""
+    """Refuse a channel that does not exist; give a notice if more than two are mixed."""
     count = sound.channels
     if channel is None:
         tell_mixed(sound.name, count)
@@ -188,10 +188,10 @@ def _check_channel(sound: Sound, channel: int | None) -> None:
 
 def _check_values(sound: Sound, frames: Frames) -> None:
     if not np.isfinite(frames).all():
-        raise KwsError(f"{sound.name}: holds samples that are not numbers (NaN or infinity); export it again")
+        raise KwsError(f"{sound.name}: holds samples that are not finite (NaN or infinity); export it again")
     if sound.is_float and frames.size and (peak := float(np.abs(frames).max())) > LOUDEST:
         raise KwsError(
-            f"{sound.name}: holds floats of {peak:.5g} where full scale is 1.0; divide them (int16 values by 32768) "
+            f"{sound.name}: holds floats up to {peak:.5g} where full scale is 1.0; divide them (int16 values by 32768) "
             "and save it again"
         )
 

@@ -1,6 +1,6 @@
-"""Where a sound file's header says that its sound lies, and whether that is what is there, in both directions.
+"""Where a file's header places its sound, and whether the file holds less or more than that.
 
-libsndfile reads a cut WAV or OGG without a word, and leaves out what follows a length that was declared too small.
+libsndfile reads a cut WAV or OGG without an error, and skips what follows a length that was declared too small.
 """
 
 import os
@@ -24,10 +24,10 @@ _BLOCK = 1 << 20
 
 @dataclass(frozen=True)
 class Extent:
-    """The sound of a file lies in its bytes ``start`` to ``end``, as the header declares; ``end`` None: left open.
+    """The header says that the sound is in the bytes ``start`` to ``end``; ``end`` is None where it leaves that open.
 
-    ``missing``: how many of these bytes are not there. ``surplus``: how many lie behind them that are neither chunks of
-    the format, nor tags, nor zeros; ``second``: they are another recording, as ``cat a.wav b.wav`` gives.
+    ``missing``: how many of these bytes the file lacks. ``surplus``: how many bytes follow them that are neither chunks
+    of the format, nor tags, nor zeros; ``second``: they are another recording, as ``cat a.wav b.wav`` makes.
     """
 
     start: int
@@ -51,10 +51,10 @@ def extent(file: FileIO) -> Extent | None:
     if start[:3] == b"ID3" or start[:1] == b"\xff":
         second = mpeg.second_recording(file, size)
         return Extent(0, second, surplus=size - second, second=True) if second else None
-    found = _find(file, start, size)
-    if found is None:
+    located = _locate(file, start, size)
+    if located is None:
         return None
-    (first, end), form = found
+    (first, end), form = located
     if end is None:
         return Extent(first, None)
     surplus, second = _behind(file, end, size, form) if end < size else (0, False)
@@ -80,30 +80,30 @@ def starts_recording(head: bytes) -> bool:
 _Span = tuple[int, int | None]
 
 
-def _find(file: FileIO, start: bytes, size: int) -> tuple[_Span, str] | None:
+def _locate(file: FileIO, start: bytes, size: int) -> tuple[_Span, str] | None:
     """Return the first and last byte of the sound, and how the format's chunks begin ("" if it has none)."""
     kind = start[:4] + start[8:12]
-    found: _Span | None = None
+    span: _Span | None = None
     form = ""
     if kind in (b"RIFFWAVE", b"RIFXWAVE", b"RF64WAVE"):
         form = ">4sI" if kind[:4] == b"RIFX" else "<4sI"
-        found = _in_chunks(file, size, form, b"data", 12)
-        if found and kind[:4] == b"RF64":
-            found = found[0], _rf64_end(file, found)
+        span = _in_chunks(file, size, form, b"data", 12)
+        if span and kind[:4] == b"RF64":
+            span = span[0], _rf64_end(file, span)
     elif kind in (b"FORMAIFF", b"FORMAIFC"):
         form = ">4sI"
-        found = _in_chunks(file, size, form, b"SSND", 12)
+        span = _in_chunks(file, size, form, b"SSND", 12)
     elif start == bytes.fromhex("726966662e91cf11a5d628db04c10000"):
         form = "<16sq"
-        found = _in_chunks(file, size, form, b"data" + _W64_ENDING, 40, own=24, pad=8)
+        span = _in_chunks(file, size, form, b"data" + _W64_ENDING, 40, own=24, pad=8)
     elif start[:4] == b"caff":
         form = ">4sq"
-        found = _in_chunks(file, size, form, b"data", 8, pad=1)
+        span = _in_chunks(file, size, form, b"data", 8, pad=1)
     elif start[:4] in (b".snd", b"dns."):
-        found = _au(start, ">" if start[:4] == b".snd" else "<")
+        span = _au(start, ">" if start[:4] == b".snd" else "<")
     elif start[:7] == b"NIST_1A":
-        found = _nist(file)
-    return (found, form) if found else None
+        span = _nist(file)
+    return (span, form) if span else None
 
 
 def _in_chunks(
@@ -122,9 +122,9 @@ def _in_chunks(
     return None
 
 
-def _rf64_end(file: FileIO, found: _Span) -> int | None:
+def _rf64_end(file: FileIO, span: _Span) -> int | None:
     """Return where the sound of an RF64 file ends: its length stands in the chunk ds64 (EBU Tech 3306)."""
-    first, end = found
+    first, end = span
     file.seek(12)
     start = file.read(24)
     if end is None and start[:4] == b"ds64" and len(start) == 24:
@@ -177,9 +177,9 @@ def _behind(file: FileIO, end: int, size: int, form: str) -> tuple[int, bool]:
 def _has_chunk(file: FileIO, position: int, size: int, form: str) -> bool:
     head = struct.calcsize(form)
     file.seek(position)
-    found = is_chunk(file.read(head), size - position, form)
+    follows = is_chunk(file.read(head), size - position, form)
     file.seek(position)
-    return found
+    return follows
 
 
 def _no_sound(file: FileIO, position: int) -> bool:

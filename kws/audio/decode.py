@@ -1,4 +1,4 @@
-"""A sound file, opened and decoded forward: float64 frames in -1..1, or one sentence on what is wrong with it."""
+"""Open a sound file and decode it forward: float64 frames in -1..1, or a ``KwsError`` that says what is wrong."""
 
 import io
 import os
@@ -38,7 +38,7 @@ class Sound(Protocol):
 
     @property
     def name(self) -> str:
-        """What sentences call it."""
+        """Its name in error messages."""
 
     @property
     def rate_hz(self) -> int:
@@ -50,19 +50,19 @@ class Sound(Protocol):
 
     @property
     def frame_count(self) -> int | None:
-        """How many frames are declared; None where nothing is."""
+        """How many frames the header declares; None if it declares none."""
 
     @property
     def is_float(self) -> bool:
         """Whether samples may lie outside of -1..1."""
 
     def frames(self) -> Iterator[Frames]:
-        """Yield the sound in blocks, which hold until the next; ``KwsError`` where it is damaged or not all there."""
+        """Yield the sound in blocks, each valid until the next; ``KwsError`` if it is damaged or cut short."""
 
 
 @contextmanager
 def open_file(path: Path) -> Iterator[Sound]:
-    """Open a regular file; whatever the decoder raises inside the block becomes one sentence.
+    """Open a regular file; what the decoder raises inside the block becomes a ``KwsError``.
 
     Raises:
         KwsError: see ``kws.audio.read_audio``.
@@ -73,19 +73,21 @@ def open_file(path: Path) -> Iterator[Sound]:
 
 @contextmanager
 def open_handle(handle: FileIO, name: str) -> Iterator[Sound]:
-    """Open what lies in an open regular file, which sentences call ``name``."""
-    found = extent(handle)
-    _check(found, name)
+    """Read the sound of an open regular file, which error messages call ``name``."""
+    declared_extent = extent(handle)
+    _check(declared_extent, name)
     handle.seek(0)
-    if found is not None and found.surplus:
-        yield _behind_its_header(handle, found, name)
+    if declared_extent is not None and declared_extent.surplus:
+        yield _beyond_its_header(handle, declared_extent, name)
         return
     declared = _flac_frames(handle)
-    file: int | _View = handle.fileno()  # by descriptor, not by name: its ending (.raw, .vox) would choose the decoder
+    file: int | _View = (
+        handle.fileno()
+    )  # by descriptor, not by name: its extension (.raw, .vox) would choose the decoder
     if declared is not None:
         file = _View(handle, blot=range(_FLAC_TOTAL, _FLAC_TOTAL + 5))
-    elif found is not None and found.end is not None and _reads_on(handle):
-        file = _View(handle, found.end)
+    elif declared_extent is not None and declared_extent.end is not None and _reads_on(handle):
+        file = _View(handle, declared_extent.end)
     try:
         with _Forward(file, closefd=False) as decoder:
             if refused := formats.refusal(decoder.format):
@@ -138,7 +140,7 @@ class _Decoded:
 
 
 class _Forward(soundfile.SoundFile):  # type: ignore[misc]  # soundfile is untyped for mypy
-    """A file that is only read forward: soundfile else seeks after every read, which streamed FLAC cannot do."""
+    """A file that is only read forward: otherwise soundfile seeks after every read, which streamed FLAC cannot do."""
 
     def seekable(self) -> bool:
         """Say no, so that ``buffer_read_into`` does not seek to where it already is."""
@@ -184,53 +186,54 @@ def _flac_frames(handle: FileIO) -> int | None:
 
 
 def _reads_on(handle: FileIO) -> bool:
-    """Return whether it is W64 or NIST, of which libsndfile takes all behind the sound for sound, chunks as well."""
+    """Return whether it is W64 or NIST, where libsndfile decodes the chunks after the sound as sound."""
     start = handle.read(7)
     handle.seek(0)
     return start[:4] == b"riff" or start == b"NIST_1A"
 
 
 def checked_rate(sound: Sound) -> Sound:
-    """Return the sound; ``KwsError`` where its rate is none that speech has."""
+    """Return the sound; ``KwsError`` if its sample rate is out of range."""
     if not RATE_HZ_MIN <= sound.rate_hz <= RATE_HZ_MAX:
         raise KwsError(
-            f"{sound.name}: declares a sample rate of {sound.rate_hz} Hz, which no speech has; convert it to 16000 Hz"
+            f"{sound.name}: declares a sample rate of {sound.rate_hz} Hz, "
+            f"outside {RATE_HZ_MIN} to {RATE_HZ_MAX} Hz; convert it to 16000 Hz"
         )
     return sound
 
 
-def _check(found: Extent | None, name: str) -> None:
-    """Refuse what is cut short, and what holds several recordings, of which one alone would be heard."""
-    if found is None:
+def _check(declared: Extent | None, name: str) -> None:
+    """Refuse a file that is cut short, and one that holds several recordings: only the first would be decoded."""
+    if declared is None:
         return
-    if found.missing:
-        raise _cut_short(name, f"{found.missing} bytes that its header declares are missing")
-    if found.second:
+    if declared.missing:
+        raise _cut_short(name, f"{declared.missing} bytes that its header declares are missing")
+    if declared.second:
         raise KwsError(
-            f"{name}: another recording of {found.surplus} bytes follows behind the first; make a file of each"
+            f"{name}: another recording of {declared.surplus} bytes follows the first; save each as a file of its own"
         )
 
 
-def _behind_its_header(handle: FileIO, found: Extent, name: str) -> Sound:
-    """Return all the sound that a WAV file holds whose head was written for a pipe, and declares too little."""
+def _beyond_its_header(handle: FileIO, declared: Extent, name: str) -> Sound:
+    """Return all the sound of a WAV file whose header was written for a pipe and declares too little."""
     supply = Supply(handle, name)
     start = supply.exactly(4)
     supply.put_back(start)
     head = read_wav_head(supply.exactly, name) if start in (b"RIFF", b"RIFX", b"RF64") else None
     if head is None or head.pcm is None:
-        declared = 0 if found.end is None else found.end - found.start
+        length = 0 if declared.end is None else declared.end - declared.start
         raise KwsError(
-            f"{name}: its header declares {declared} bytes of sound, and {found.surplus} more follow; "
-            "it was written for a pipe or is damaged: make it again as a WAV file of PCM"
+            f"{name}: its header declares {length} bytes of sound, and {declared.surplus} more follow; "
+            "it was written for a pipe or is damaged: save it again as a WAV file of PCM"
         )
     size = handle.seek(0, io.SEEK_END)
-    handle.seek(found.start)
-    frames = (size - found.start) // head.pcm.frame_bytes
+    handle.seek(declared.start)
+    frames = (size - declared.start) // head.pcm.frame_bytes
     return checked_rate(PcmStream(name, head.pcm, supply, None, frames))
 
 
 def open_regular(path: Path) -> FileIO:
-    """Open a regular file that is not empty; everything else is refused in a sentence."""
+    """Open a regular file that is not empty; refuse anything else with ``KwsError``."""
     try:
         status = path.stat()
         if stat.S_ISDIR(status.st_mode):

@@ -1,6 +1,6 @@
 """The containers that libsndfile knows, by its names for them: which of them kws reads, and why not the others.
 
-kws reads what it can check: a file that was cut, or that holds more than its header says, must not pass for whole.
+kws reads only what it can check: a file that was cut, or that holds more than its header says, must be noticed.
 """
 
 READ = {
@@ -17,7 +17,7 @@ READ = {
     "OGG": "its last page, which says that it is the last",
     "MP3": "the frames in its Xing header, against what is decoded",
 }
-"""Format -> by what kws knows that a file of it is whole."""
+"""Format -> how kws knows that a file is complete."""
 
 REFUSED = {
     "AVR": "Audio Visual Research, of the Atari",
@@ -35,7 +35,7 @@ REFUSED = {
     "WVE": "Psion Series 3",
     "XI": "FastTracker 2",
 }
-"""Format -> what it is: old ones, whose files do not say how long they are, or say it where nobody compares it."""
+"""Format -> what it is. Old formats, whose files do not state their length, or state it where no decoder checks it."""
 
 
 def refusal(name: str) -> str:

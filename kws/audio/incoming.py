@@ -1,7 +1,7 @@
-"""Sound as a command line names it: a file, or what comes through a pipe, with a header or without one.
+"""Sound as named on the command line: a file or a pipe, with or without a header.
 
-WAV and headerless samples are heard while they come. Other formats say behind their sound, or all over it, what is
-needed to decode or check them; they are kept in a temporary file until the pipe ends.
+WAV and samples without a header are decoded as they arrive. Other formats need their end, or all of the file, to be
+decoded or checked; they are saved to a temporary file until the pipe ends.
 """
 
 import os
@@ -20,15 +20,15 @@ from kws.errors import KwsError
 
 STANDARD_INPUT = "-"
 _KEPT = re.compile(rb"fLaC|OggS|ID3|FORM|caff|\.snd|dns\.|riff|NIST|\xff[\xe2-\xff]")
-"""How the formats begin that are kept until the pipe ends."""
+"""First bytes of the formats that are saved until the pipe ends."""
 
 
 @contextmanager
 def open_sound(place: Path | str, samples: Pcm | None = None) -> Iterator[Sound]:
-    """Open a file, a FIFO, or standard input (``-``); ``samples``: how they lie there, if there is no header.
+    """Open a file, a FIFO, or standard input (``-``); ``samples``: their layout, if there is no header.
 
     Raises:
-        KwsError: it cannot be read, is a terminal, is empty, or no sound; see ``kws.audio.read_audio``.
+        KwsError: it cannot be read, is a terminal, is empty, or is not sound; see ``kws.audio.read_audio``.
     """
     is_input = str(place) == STANDARD_INPUT
     name = "standard input" if is_input else str(place)
@@ -37,7 +37,9 @@ def open_sound(place: Path | str, samples: Pcm | None = None) -> Iterator[Sound]
         if stat.S_ISDIR(mode):
             raise KwsError(f"{name}: is a directory; give a sound file")
         if os.isatty(handle.fileno()):
-            raise KwsError(f"{name}: is a terminal; pipe sound into it, such as: arecord -f S16_LE -r 16000 | kws ..")
+            raise KwsError(
+                f"{name}: is a terminal; pipe sound into it, such as: arecord -f S16_LE -r 16000 | kws detect MODEL -"
+            )
         if samples is not None:
             yield _samples(handle, name, samples)
         elif stat.S_ISREG(mode) and not is_input:
@@ -49,7 +51,7 @@ def open_sound(place: Path | str, samples: Pcm | None = None) -> Iterator[Sound]
 
 
 def is_pipe(place: Path | str) -> bool:
-    """Whether sound comes from there as it is made: standard input, or anything that is no regular file."""
+    """Whether it is standard input or anything else that is not a regular file."""
     return str(place) == STANDARD_INPUT or not Path(place).is_file()
 
 
@@ -61,11 +63,11 @@ def _open_input() -> FileIO:
 
 
 def _open(path: Path) -> FileIO:
-    """Open a file, or wait for who writes into a FIFO."""
+    """Open a file, or wait for the writer of a FIFO."""
     try:
         special = not stat.S_ISREG(path.stat().st_mode) and not path.is_dir()
     except (OSError, ValueError):
-        special = False  # open_regular says it
+        special = False  # open_regular reports it
     if not special:
         return open_regular(path)
     try:
@@ -80,7 +82,7 @@ def _samples(handle: FileIO, name: str, samples: Pcm) -> Sound:
     if not first:
         raise _nothing(name)
     if first in (b"RIFF", b"fLaC", b"OggS"):
-        raise KwsError(f"{name}: begins as a sound file does, so it has a header; leave --raw away")
+        raise KwsError(f"{name}: begins with the header of a sound file; leave out --raw")
     supply.put_back(first)
     return checked_rate(PcmStream(name, samples, supply))
 
@@ -99,14 +101,14 @@ def _piped(supply: Supply, name: str) -> Iterator[Sound]:
             return
         kept = head.data
     elif not _KEPT.match(start):
-        raise KwsError(f"{name}: is not a sound file; give WAV, or say how its samples lie: --raw s16le --rate 16000")
+        raise KwsError(f"{name}: is not a sound file; give WAV, or the layout of its samples: --raw s16le --rate 16000")
     with _kept(kept, supply, name) as handle, open_handle(handle, name) as sound:
         yield sound
 
 
 @contextmanager
 def _kept(first: bytes, supply: Supply, name: str) -> Iterator[FileIO]:
-    """Give a temporary file with these bytes and all that come."""
+    """Yield a temporary file with these bytes and the rest of the pipe."""
     try:
         with tempfile.NamedTemporaryFile(prefix="kws-") as file:
             file.write(first)
@@ -117,8 +119,10 @@ def _kept(first: bytes, supply: Supply, name: str) -> Iterator[FileIO]:
                 yield handle
     except OSError as error:
         place = tempfile.gettempdir()
-        raise KwsError(f"{name}: cannot be kept in {place} ({error.strerror}); pipe WAV, which is not kept") from error
+        raise KwsError(
+            f"{name}: cannot be saved in {place} ({error.strerror}); pipe WAV, which needs no temporary file"
+        ) from error
 
 
 def _nothing(name: str) -> KwsError:
-    return KwsError(f"{name}: ends before any sound came; check the program that writes into it")
+    return KwsError(f"{name}: ended before any sound arrived; check the program that writes to it")

@@ -1,6 +1,6 @@
-"""Does another recording follow in an MP3 file? The decoder stops where the Xing header says, whatever follows.
+"""Whether a second recording follows in an MP3 file: the decoder stops at the length in the Xing header.
 
-``cat a.mp3 b.mp3 > c.mp3`` is a custom: without such a header both are decoded, with one the first alone.
+``cat a.mp3 b.mp3 > c.mp3`` is common: without such a header both are decoded, with one only the first.
 """
 
 import re
@@ -23,12 +23,12 @@ _IN_A_ROW = 3
 
 
 def second_recording(file: FileIO, size: int) -> int:
-    """Return the byte at which another recording follows behind the one that a Xing header counts; 0 if none does."""
+    """Return the byte at which another recording follows the one that a Xing header counts; 0 if none does."""
     first = _behind_tag(file, 0)
     file.seek(first)
     frame = file.read(64)
-    found = re.search(rb"Xing|Info", frame)
-    file.seek(first + found.end() if found else size)
+    xing = re.search(rb"Xing|Info", frame)
+    file.seek(first + xing.end() if xing else size)
     numbers = file.read(12)
     if len(numbers) < 12:
         return 0
@@ -39,7 +39,7 @@ def second_recording(file: FileIO, size: int) -> int:
     end = _behind_tag(file, end)
     file.seek(end)
     rest: bytes = file.read(_SEARCHED)
-    # One frame's head is found by chance in a picture that a tag holds; several in a row are not.
+    # One frame's head can occur by chance in a picture inside a tag; several in a row cannot.
     starts = (match.start() for match in re.finditer(rb"\xff[\xe2-\xff]", rest))
     for start in starts:
         if _several(rest, start):

@@ -1,4 +1,4 @@
-"""Samples without a container, and the head of a WAV file as it comes: what can be decoded before the end is there."""
+"""Samples without a container, and the header of a WAV stream: sound that can be decoded as it arrives."""
 
 import io
 import struct
@@ -35,7 +35,7 @@ RAW = {
     "s32le": ("PCM_32", "LITTLE"),
     "f32le": ("FLOAT", "LITTLE"),
 }
-"""What ``--raw`` may be, as ffmpeg and arecord call it (arecord: S16_LE)."""
+"""The values of ``--raw``, named as in ffmpeg (arecord: S16_LE)."""
 
 RIFF, RIFX, RF64 = b"RIFF", b"RIFX", b"RF64"
 
@@ -91,7 +91,7 @@ def read_wav_head(read: Callable[[int], bytes], name: str) -> WavHead:
     """Read a RIFF, RIFX or RF64 file up to its first sample; ``read`` gives as many bytes as it is asked for.
 
     Raises:
-        KwsError: it ends before that, or is no such file; ``name`` is what the sentence calls it.
+        KwsError: it ends before that, or is damaged; ``name`` is its name in the message.
     """
     head = read(12)
     order = ">" if head[:4] == RIFX else "<"

@@ -1,4 +1,4 @@
-"""Samples of PCM decoded as their bytes come: from a pipe, or from a file that holds more than its header says."""
+"""PCM samples decoded as their bytes arrive: from a pipe, or from a file that holds more than its header declares."""
 
 import os
 from collections.abc import Iterator
@@ -26,12 +26,14 @@ class Supply:
         self._waiting = b""
 
     def some(self, at_most: int = _READ_BYTES) -> bytes:
-        """Return what is there, and wait only for the first byte of it; nothing at the end."""
+        """Return the bytes that are there, waiting only for the first; nothing at the end."""
         if not self._waiting:
             try:
                 return os.read(self._file.fileno(), min(at_most, _READ_BYTES))
             except OSError as error:
-                raise KwsError(f"{self._name}: cannot be read ({error.strerror}); check what it is") from error
+                raise KwsError(
+                    f"{self._name}: cannot be read ({error.strerror}); check that it is a file or a pipe"
+                ) from error
         data, self._waiting = self._waiting[:at_most], self._waiting[at_most:]
         return data
 
@@ -48,12 +50,12 @@ class Supply:
         self._waiting = data + self._waiting
 
     def skip(self, count: int) -> None:
-        """Read so many bytes away, or all that there are."""
+        """Skip so many bytes, or all that are left."""
         while count > 0 and (data := self.some(count)):
             count -= len(data)
 
     def drain(self) -> None:
-        """Read to the end, so that the writer does not break off."""
+        """Read to the end, so that the writer does not fail."""
         while self.some():
             pass
 
@@ -62,8 +64,8 @@ class Supply:
 class PcmStream:
     """Frames of PCM as a ``kws.audio.decode.Sound``.
 
-    ``length``: the bytes of sound that a WAV's head declares. Where they end chunks may follow; what is none is sound,
-    too: a writer into a pipe declares what it has at first and cannot correct that. None: all is sound.
+    ``length``: the bytes of sound that a WAV's head declares. Chunks may follow them; anything else that
+    follows is sound too: a writer to a pipe declares its first bytes and cannot correct that later. None: all is sound.
     """
 
     name: str
@@ -107,7 +109,7 @@ class PcmStream:
         if len(waiting) > whole:
             raise KwsError(
                 f"{self.name}: ends in the middle of a sample ({len(waiting) - whole} of {size} bytes); it is cut "
-                "short, or its format or number of channels is another: correct what was said of it"
+                "short, or its format or number of channels was given wrong (--raw, --channels): correct it"
             )
 
     def _sound(self) -> Iterator[bytes]:
@@ -127,7 +129,7 @@ class PcmStream:
             yield from iter(self.supply.some, b"")
 
     def _only_remarks(self) -> bool:
-        """Return whether chunks that are no sound follow, or nothing; read them away."""
+        """Return whether only chunks without sound follow, or nothing; skip them."""
         odd = (self.length or 0) % 2
         head = self.supply.exactly(8 + odd)
         form = ">4sI" if self.pcm.endian == "BIG" else "<4sI"
@@ -141,7 +143,7 @@ class PcmStream:
             self.supply.skip(length + length % 2 - (len(head) - 8))
             head = self.supply.exactly(8)
         if starts_recording(head):
-            raise KwsError(f"{self.name}: another recording follows behind the first; give each by itself")
+            raise KwsError(f"{self.name}: another recording follows the first; give each by itself")
         if over:
             self.supply.drain()
         else:

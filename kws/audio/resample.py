@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 from kws.errors import KwsError
 
 SAMPLE_RATE_HZ = 16000
-"""The one rate that everything behind this module works at."""
+"""The sample rate of all sound after this module."""
 
 RATE_HZ_MIN, RATE_HZ_MAX = 4000, 768000
-"""Rates outside carry no speech, or are a broken header."""
+"""Rates outside this range cannot carry speech, or come from a broken header."""
 
 
 class Resampler:

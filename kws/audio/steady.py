@@ -1,4 +1,4 @@
-"""Sound that never changes is none: a muted microphone, a recorder that stored nothing."""
+"""Detects sound whose samples never change: a muted microphone, a recorder that stored nothing."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 
 
 class Steady:
-    """Watches sound for one value that does not change. ``samples``: for how many it has not, up to now.
+    """Counts how many samples, up to now, have all had the same value: ``samples``.
 
     >>> steady = Steady()
     >>> steady.push(np.zeros(3)), steady.push(np.zeros(4)), steady.samples, steady.remark
@@ -32,17 +32,17 @@ class Steady:
 
     @property
     def silent(self) -> bool:
-        """Whether what does not change is digital silence."""
+        """Whether the unchanged value is 0."""
         return self.samples > 0 and self._value == 0.0
 
     @property
     def throughout(self) -> bool:
-        """Whether it has not changed since its start."""
+        """Whether no sample has differed since the start."""
         return 0 < self.samples == self._total
 
     @property
     def remark(self) -> str:
-        """What to say of a sound that has not changed since its start; "" of any other."""
+        """What is wrong with a sound that has not changed since its start; "" for any other."""
         if not self.throughout:
             return ""
         if self.silent:

@@ -38,7 +38,7 @@ EXTRAS = {
 
 
 def main() -> None:
-    """Run ``kws``; turn what users can cause into one sentence on standard error and status 2."""
+    """Run ``kws``; a fault in the user's input becomes one sentence on standard error and status 2."""
     _print_anything()
     try:
         command(standalone_mode=False)
@@ -61,11 +61,13 @@ def main() -> None:
         _fail(f"this command needs {package}, which is not installed; run: pip install 'kws[{EXTRAS[package]}]'")
     except OSError as error:
         name = os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else "the output"
-        _fail(f"{name}: cannot be used ({error.strerror}); check the path, its permissions and free space")
+        _fail(
+            f"{name}: cannot be read or written ({error.strerror}); check the path, its permissions and the free space"
+        )
 
 
 def _print_anything() -> None:
-    """Let a terminal or file that cannot hold a sign (a name that is no UTF-8, Cyrillic in Latin-1) get its code."""
+    """Print the escape code of a character that the output cannot encode (Cyrillic in Latin-1, names not in UTF-8)."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a service may have none
             stream.reconfigure(errors="backslashreplace")
@@ -79,7 +81,7 @@ def _fail(sentence: str) -> Never:
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(__version__, prog_name="kws")
 def command() -> None:
-    """Say a phrase, get a wake-word detector that is the same numbers everywhere.
+    """Turn a phrase into a wake-word detector that gives the same numbers everywhere.
 
     Start with:  kws quickstart "hey marvin"
     """

@@ -1,4 +1,4 @@
-"""``kws corpus``: downloaded corpora and one's own recordings to manifests."""
+"""``kws corpus``: write the manifest of a downloaded corpus or of your own recordings."""
 
 import json
 from pathlib import Path
@@ -11,15 +11,17 @@ from kws.cli.options import CHANNEL, FILE, JSON
 @click.command()
 @click.argument("kind", required=False)
 @click.argument("directory", type=FILE, required=False, metavar="[DIR]")
-@click.option("--list", "list_kinds", is_flag=True, help="List the kinds, what they hold, their licences, and stop.")
-@click.option("--out", type=FILE, help="The manifest, in DIR or a folder above it.  [default: DIR/manifest.csv]")
-@click.option("--licence", help="Terms of all its clips, instead of what the kind says.")
-@click.option("--clear-only", is_flag=True, help="Leave out what is not clearly for commercial use.")
+@click.option("--list", "list_kinds", is_flag=True, help="List the kinds, their contents and licences, and stop.")
+@click.option(
+    "--out", type=FILE, help="The manifest to write, in DIR or a folder above it.  [default: DIR/manifest.csv]"
+)
+@click.option("--licence", help="Licence of all clips, instead of the one that the kind states.")
+@click.option("--clear-only", is_flag=True, help="Leave out clips whose licence does not clearly allow commercial use.")
 @click.option("--split", type=click.Choice(["train", "dev", "test"]), help="Put all clips into this split.")
-@click.option("--pattern", help="Of a folder of recordings: how paths are read, such as '{label}/{speaker}_*'.")
+@click.option("--pattern", help="For a folder of recordings: how to read its paths, such as '{label}/{speaker}_*'.")
 @CHANNEL
-@click.option("--check", is_flag=True, help="Decode every file, which is slower, instead of reading headers.")
-@click.option("--force", is_flag=True, help="Replace a manifest that kws did not write, or that was changed since.")
+@click.option("--check", is_flag=True, help="Decode every file instead of reading its header alone; slower.")
+@click.option("--force", is_flag=True, help="Replace a manifest that kws did not write, or that was edited since.")
 @JSON
 def corpus(
     kind: str | None,
@@ -35,9 +37,10 @@ def corpus(
     force: bool,
     as_json: bool,
 ) -> None:
-    """Write the manifest of a corpus of KIND that lies in DIR; nothing is downloaded or copied.
+    """Write the manifest of the corpus in DIR.
 
-    To train with it, name the manifest in the recipe's [[data]]. KIND is one of those that --list shows.
+    KIND is one of those that --list shows. Nothing is downloaded or copied. To train on the corpus, name its
+    manifest in the recipe's [[data]], or give it to kws train by --data.
     """
     from kws.data.corpora import registry
     from kws.data.corpora.adapter import Options

@@ -25,18 +25,22 @@ if TYPE_CHECKING:
     show_default=True,
     help="train, dev or test; may be repeated.",
 )
-@click.option("--noise-snr-db", type=Finite(-100, 100), help="Mix the split's own noise recordings in at this ratio.")
-@click.option("--seed", type=SEED, default=0, show_default=True, help="Of noise and bootstrap.")
+@click.option(
+    "--noise-snr-db", type=Finite(-100, 100), help="Mix in the split's noise recordings at this signal-to-noise ratio."
+)
+@click.option("--seed", type=SEED, default=0, show_default=True, help="Seed of the noise and of the bootstrap.")
 @click.option("--plot", type=FILE, help="Write the DET curve to this file (.png, .svg or .pdf).")
-@click.option("--phrase", "phrases", multiple=True, help="Of a model for several phrases, this one; may be repeated.")
-@click.option("--pool", is_flag=True, help="All phrases of all MODELs together: clean, with the noise, in the rooms.")
-@click.option("--room", is_flag=True, help="With --pool or --against: also in the split's own rooms.")
+@click.option(
+    "--phrase", "phrases", multiple=True, help="Evaluate this phrase alone, of a model for several; may be repeated."
+)
+@click.option("--pool", is_flag=True, help="Pool all phrases of all MODELs: clean, and with --noise-snr-db and --room.")
+@click.option("--room", is_flag=True, help="With --pool or --against: also in the split's rooms (label rir).")
 @click.option(
     "--against",
     type=FILE,
     multiple=True,
-    help="Another model for the same phrases (a .kws, or the .json of an ESPHome model): how many fewer words MODEL... "
-    "misses; once for each model.",
+    help="Compare with this model for the same phrases (a .kws, or the .json of an ESPHome model): how many fewer "
+    "words MODEL... misses; may be repeated.",
 )
 @JSON
 @ENGINE
@@ -56,7 +60,9 @@ def evaluate(
     engine: str,
     thresholds: "Thresholds | None",
 ) -> None:
-    """Measure MODEL.kws on streams of recordings: FRR, false accepts per hour, latency, DET curve.
+    """Measure misses, false accepts and latency on recordings.
+
+    The recordings are joined into streams. FRR and false accepts per hour come with 95 % intervals.
 
     \b
     kws evaluate A.kws --manifest DIR                          one model: every label, speaker, false accept
@@ -76,8 +82,8 @@ def evaluate(
     elif pool:
         _pool(models, path, options, plot, as_json)
     elif room or len(models) > 1:
-        what = "--room is" if room else "several models are"
-        raise click.UsageError(f"{what} for pooled figures; add --pool, or --against OTHER.kws to compare")
+        what = "--room needs" if room else "several models need"
+        raise click.UsageError(f"{what} --pool, or --against OTHER.kws to compare")
     else:
         _one(models[0], path, options, plot, as_json)
 

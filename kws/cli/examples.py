@@ -1,4 +1,4 @@
-"""Commands that draw training examples: to train on elsewhere, to listen to."""
+"""Commands that draw training examples: ``kws shards`` to train on, ``kws augment`` to listen to."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ MANIFESTS = click.option(
     "manifests",
     type=FILE,
     multiple=True,
-    help="manifest.csv of clips, or its directory, beside the recipe's own data; may be repeated.",
+    help="manifest.csv of more clips, or its directory, besides the recipe's data; may be repeated.",
 )
 
 
@@ -24,7 +24,7 @@ MANIFESTS = click.option(
 @click.option("--out", type=FILE, required=True, help="Directory for the shards and shards.json.")
 @click.option("--examples", type=click.IntRange(1), required=True, help="How many examples to draw.")
 @click.option(
-    "--shards", "count", type=click.IntRange(1, 1_000_000), required=True, help="Among how many files to share them."
+    "--shards", "count", type=click.IntRange(1, 1_000_000), required=True, help="How many files to write them to."
 )
 @PROCESSES
 def shards(
@@ -37,9 +37,10 @@ def shards(
     count: int,
     processes: int | None,
 ) -> None:
-    """Draw RECIPE's training examples once and write their features as tar shards, as webdataset reads them.
+    """Write RECIPE's training examples as tar shards.
 
-    Run it again to resume. To train from them: train.shards = "DIR/*.tar" in the recipe.
+    The shards hold features, in the layout that webdataset reads. Run it again to resume. To train on them, set
+    train.shards = "DIR/*.tar" in the recipe.
     """
     from kws.data.examples.batches import DrawnBatches
     from kws.data.shards.write import write_shards
@@ -51,7 +52,7 @@ def shards(
     loaded = Overrides(phrases, data).load(recipe)
     if loaded.phones.is_used:
         raise KwsError(
-            f"{recipe}: shards hold neither phones nor pieces; set phones.pieces, near_pieces and weight to 0 for them"
+            f"{recipe}: shards cannot hold phones or pieces; set pieces, near_pieces and weight of [phones] to 0"
         )
     paths = [path / "manifest.csv" if path.is_dir() else path for path in manifests]
     pool = pool_of(loaded, read_data(loaded, paths), "train")
@@ -61,13 +62,13 @@ def shards(
 
 @click.command()
 @click.argument("directory", type=FILE, metavar="PREVIEW_DIR")
-@click.option("--recipe", type=FILE, required=True, help="TOML recipe whose examples to draw.")
+@click.option("--recipe", type=FILE, required=True, help="TOML recipe to draw examples from.")
 @PHRASES
 @DATA
 @MANIFESTS
 @click.option("--count", type=click.IntRange(1, 10_000), default=20, show_default=True, help="How many examples.")
 @click.option("--split", type=click.Choice(["train", "dev", "test"]), default="train", show_default=True)
-@click.option("--seed", type=SEED, help="The same seed, the same examples.  [default: the recipe's]")
+@click.option("--seed", type=SEED, help="The same seed gives the same examples.  [default: the recipe's]")
 def augment(
     directory: Path,
     recipe: Path,
@@ -78,10 +79,11 @@ def augment(
     split: str,
     seed: int | None,
 ) -> None:
-    """Write examples as training draws them to PREVIEW_DIR: to listen to, a picture of each, and what was drawn.
+    """Write a few training examples to listen to.
 
-    What training synthesizes and puts together from recorded speech is not made here: name it by --manifest, once
-    `kws train` has it in the directory of its model (synthesis/, training/pieces_*/).
+    PREVIEW_DIR gets the sound of each example as training draws it, a picture of it, and the values that were drawn.
+    Nothing is synthesized or cut into pieces here: once `kws train` has made such clips in the directory of its model,
+    give their manifests by --manifest (synthesis/, training/pieces_*/).
     """
     from kws.data.examples.preview import Drawing, preview
     from kws.recipe.overrides import Overrides

@@ -15,9 +15,9 @@ from kws.cli.options import FILE, JSON, Finite, print_json
     type=click.Choice(["tflite", "onnx", "c", "esphome", "all"]),
     default="all",
     show_default=True,
-    help="What to write: c is a folder of C99 with a self-test, esphome a model for micro_wake_word.",
+    help="What to write: c is a folder of C99 with a self-test, esphome is a model for micro_wake_word.",
 )
-@click.option("--out", type=FILE, help="Directory for the files.  [default: the model's]")
+@click.option("--out", type=FILE, help="Directory for the files.  [default: the directory of MODEL]")
 @click.option(
     "--verify-seconds",
     type=Finite(1, 3600),
@@ -31,7 +31,10 @@ from kws.cli.options import FILE, JSON, Finite, print_json
 def export(
     model: Path, target: str, out: Path | None, verify_seconds: float, author: str, website: str, as_json: bool
 ) -> None:
-    """Write files for devices, and verify them against the graph in every runtime that is installed."""
+    """Write files for devices and verify them.
+
+    Each file is run in every runtime that is installed, and its numbers are compared with the quantized graph's.
+    """
     from firmware_export.esphome.pair import About
     from firmware_export.write import export as run
     from kws.detector.model_file import load

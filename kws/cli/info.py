@@ -11,7 +11,7 @@ from kws.cli.options import FILE, JSON, print_json
 @click.argument("model", type=FILE)
 @JSON
 def info(model: Path, as_json: bool) -> None:
-    """Say what MODEL.kws is: phrase, size, work, operating points, what it learned from."""
+    """Show a model's phrases, size, operating points and data."""
     from kws.detector.model_file import load
     from kws.workflow.info import describe, text
 
@@ -25,7 +25,10 @@ def info(model: Path, as_json: bool) -> None:
 @click.command()
 @JSON
 def models(as_json: bool) -> None:
-    """List the model families with their parameters, work, receptive field, latency and state."""
+    """List the model families and what they cost.
+
+    Parameters, multiply-accumulates, receptive field, latency and state.
+    """
     from kws.models.table import describe, text
 
     rows = describe()

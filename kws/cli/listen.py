@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 @JSON_LINES
 @ENGINE
 @THRESHOLD
-@click.option("--scores", type=FILE, help="Write every step's scores to this CSV file (of one sound file).")
+@click.option("--scores", type=FILE, help="Write the scores of every step to this CSV file; for one sound file only.")
 @CHANNEL
 @raw_samples
 def detect(
@@ -40,11 +40,12 @@ def detect(
     channel: int | None,
     samples: Pcm | None,
 ) -> None:
-    """Find the wake word in FILES: WAV, FLAC, OGG, Opus or MP3, any rate, any number of channels.
+    """Find the wake word in sound files or a pipe.
 
-    A FILE may be a pipe, and - is standard input: WAV and --raw are heard while they come; of other formats all is
-    kept in a temporary file first. A detection in a file is printed with its peak, when its refractory period is over;
-    one in a pipe at once, without.
+    FILES may be WAV, FLAC, OGG, Opus or MP3, at any sample rate, with any number of channels; - is standard input. From
+    a pipe, WAV and --raw are processed as they arrive; other formats are saved to a temporary file first. A detection
+    in a file is printed once its peak score is known, at the end of the refractory period; one in a pipe is printed at
+    once, without the peak.
     """
     from kws.detector.model_file import load
     from kws.detector.thresholds import levels_q15
@@ -52,11 +53,11 @@ def detect(
     if scores is not None:
         _check_scores(scores, model, files)
     loaded, good = load(model), True
-    levels_q15(loaded.detector.phrases, loaded.thresholds, thresholds)  # what is wrong for one file is wrong for all
+    levels_q15(loaded.detector.phrases, loaded.thresholds, thresholds)  # a wrong phrase is wrong for every file
     for file in files:
         try:
             _detect_one(loaded, file, as_json, engine, thresholds, scores, channel, samples)
-        except KwsError as error:  # the other files are still of use
+        except KwsError as error:  # go on with the other files
             complain(str(error))
             good = False
     if not good:
@@ -73,8 +74,8 @@ def _detect_one(
     channel: int | None,
     samples: Pcm | None,
 ) -> None:
-    """Print the detections of one file as they come; without any say so, and how close the sound came."""
-    from kws.audio import Steady, heard, is_pipe, open_sound
+    """Print the detections of one file as they come; if there are none, say how close the score came."""
+    from kws.audio import Steady, is_pipe, mono_16k, open_sound
     from kws.detector.files import detect_blocks
     from kws.detector.score_file import writing_scores
 
@@ -82,7 +83,7 @@ def _detect_one(
     count, highest, at_once = 0, (0.0,) * len(model.detector.phrases), is_pipe(file)
     writing = writing_scores(scores, model) if scores else nullcontext()
     with open_sound(file, samples) as sound, writing as write:
-        for partial in detect_blocks(model, heard(sound, channel, steady), engine, thresholds):
+        for partial in detect_blocks(model, mono_16k(sound, channel, steady), engine, thresholds):
             detections = partial.made if at_once else partial.detections
             count += len(detections)
             highest = tuple(map(max, highest, partial.highest_scores))
@@ -98,9 +99,9 @@ def _detect_one(
 
 @click.command()
 @click.argument("model", type=FILE, required=False)
-@click.option("--device", help="Name (or part of it) or number of the input device.  [default: the system's]")
+@click.option("--device", help="Name (or part of it) or number of the input device.  [default: the system's default]")
 @click.option("--list-devices", is_flag=True, help="List the microphones and stop.")
-@click.option("--seconds", type=Finite(0, 1e9, min_open=True), help="Stop by itself after this time.")
+@click.option("--seconds", type=Finite(0, 1e9, min_open=True), help="Stop after so many seconds.")
 @JSON_LINES
 @ENGINE
 @THRESHOLD
@@ -121,8 +122,8 @@ def listen(
     from kws.live.microphone import list_devices as devices
 
     if list_devices:
-        found = devices()
-        click.echo("\n".join(found) if found else "this machine has no input device", err=not found)
+        lines = devices()
+        click.echo("\n".join(lines) if lines else "this machine has no input device", err=not lines)
         return
     if model is None:
         raise click.UsageError("give the model to listen with, for example: kws listen out/computer/computer.kws")
@@ -139,9 +140,9 @@ def listen(
 
 def _check_scores(scores: Path, model: Path, files: tuple[Path, ...]) -> None:
     if len(files) > 1:
-        raise click.UsageError("--scores is for one sound file; give them one by one")
+        raise click.UsageError("--scores takes one sound file; run kws detect for each file")
     if scores.resolve() in {path.resolve() for path in (model, *files)}:
-        raise click.UsageError(f"--scores {scores}: this is what is read; give another file to write to")
+        raise click.UsageError(f"--scores {scores}: this file is an input and would be overwritten; name another")
 
 
 def text_line(
@@ -158,9 +159,9 @@ def text_line(
 def nothing_line(
     path: Path | str, highest_scores: Sequence[float], model: KwsModel, thresholds: float | Thresholds | None = None
 ) -> str:
-    """Return what is said of a file without a detection: how close it came, so that silence is no riddle.
+    """Return the line for a file without a detection: how close the score came to the threshold.
 
-    Of several phrases the one that came closest to its threshold is told.
+    With several phrases, it names the one that came closest to its threshold.
     """
     phrases = model.detector.phrases
     margins = [score - _limit(model, phrase, thresholds) for phrase, score in zip(phrases, highest_scores, strict=True)]
@@ -168,8 +169,8 @@ def nothing_line(
     phrase, score = phrases[closest], highest_scores[closest]
     scores = f"highest score {score:.3f}, threshold {_limit(model, phrase, thresholds):.3f}"
     if len(phrases) == 1:
-        return f"{path}: {phrase!r} was not heard  ({scores})"
-    return f"{path}: none of {len(phrases)} phrases was heard  (closest: {phrase!r}, {scores})"
+        return f"{path}: {phrase!r} was not detected  ({scores})"
+    return f"{path}: none of {len(phrases)} phrases was detected  (closest: {phrase!r}, {scores})"
 
 
 def json_line(

@@ -1,4 +1,4 @@
-"""Options that several commands of ``kws`` have, the kinds of values that they take, and how commands answer."""
+"""Options that several commands share, the types of their values, and how commands print."""
 
 import functools
 import json
@@ -13,24 +13,24 @@ import click
 from kws.detector.thresholds import Thresholds
 from kws.errors import KwsError
 
-FILE = click.Path(path_type=Path, readable=False)  # whoever opens it says in one sentence what is wrong
+FILE = click.Path(path_type=Path, readable=False)  # the code that opens it reports what is wrong in one sentence
 SEED = click.IntRange(0, 2**32 - 1)
 
 
 class Finite(click.FloatRange):
-    """A number in a range; "nan" lies in every range of click's, and infinity in the open ones."""
+    """A finite number in a range; click's ranges accept "nan", and open ones infinity."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        """Return the number, or refuse it naming the option."""
+        """Return the number; the error names the option."""
         number: float = super().convert(value, param, ctx)
-        return number if math.isfinite(number) else self.fail(f"{value} is no finite number.", param, ctx)
+        return number if math.isfinite(number) else self.fail(f"{value} is not a finite number.", param, ctx)
 
 
 class Channel(click.IntRange):
     """A channel's number, counted from 1, or ``mix``, which is 0."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        """Return the number, or refuse it naming the option."""
+        """Return the number; the error names the option."""
         return 0 if value == "mix" else int(super().convert(value, param, ctx))
 
 
@@ -38,14 +38,15 @@ CHANNEL = click.option(
     "--channel",
     type=Channel(1, 9999),
     metavar="N|mix",
-    help="Take this channel alone, counted from 1. mix, the mean of all, is the default.",
+    help="Use this channel only, counted from 1; mix is the mean of all.  [default: mix]",
 )
 ENGINE = click.option(
     "--engine",
     type=click.Choice(["auto", "c", "graph"]),
     default="auto",
     show_default=True,
-    help="auto: the compiled C99 runtime where it was built, numpy otherwise; the numbers are the same.",
+    help="What runs the model: c is the compiled C99 runtime, graph is numpy, auto is c if it was built, else graph. "
+    "The numbers are the same.",
 )
 
 
@@ -86,13 +87,13 @@ THRESHOLD = click.option(
     type=_Threshold(),
     multiple=True,
     callback=_thresholds,
-    help="Confidence above 0 and up to 1 to fire at, instead of the model's own; PHRASE=NUMBER for one phrase, and "
-    "may be repeated.",
+    help="Score to detect at, above 0 and up to 1, instead of the model's own threshold; PHRASE=NUMBER sets it for one "
+    "phrase. May be repeated.",
 )
 JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")
-JSON_LINES = click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")
+JSON_LINES = click.option("--json", "as_json", is_flag=True, help="Print one JSON object per line.")
 LANGUAGE = click.option(
-    "--language", help="What the voices speak, such as de or en-us.  [default: the recipe's, or en]"
+    "--language", help="Language of the voices, such as de or en-us.  [default: the recipe's, or en]"
 )
 DATA = click.option(
     "--data",
@@ -101,12 +102,12 @@ DATA = click.option(
     help="manifest.csv of recordings, or its directory, in place of the recipe's [[data]]; may be repeated.",
 )
 PHRASES = click.option(
-    "--phrase", "phrases", multiple=True, help="Listen for this instead of the recipe's phrases; may be repeated."
+    "--phrase", "phrases", multiple=True, help="Detect this phrase instead of the recipe's phrases; may be repeated."
 )
 PROCESSES = click.option(
     "--processes",
     type=click.IntRange(1, 1024),
-    help="How many processes work; what they make does not depend on it.  [default: one for each processor]",
+    help="How many processes to use; the output does not depend on it.  [default: one per processor]",
 )
 
 
@@ -118,12 +119,12 @@ def raw_samples(command: Callable[..., Any]) -> Callable[..., Any]:
         return command(*args, samples=_samples(raw, rate, channels), **rest)
 
     for option in (
-        click.option("--channels", type=click.IntRange(1, 64), help="With --raw: how many there are.  [default: 1]"),
-        click.option("--rate", type=click.IntRange(4000, 768000), help="With --raw: samples a second."),
+        click.option("--channels", type=click.IntRange(1, 64), help="With --raw: number of channels.  [default: 1]"),
+        click.option("--rate", type=click.IntRange(4000, 768000), help="With --raw: sample rate in Hz."),
         click.option(
             "--raw",
             type=click.Choice(["s16le", "s16be", "s24le", "s32le", "f32le"]),
-            help="FILES have no header: signed integers or floats, little or big endian.",
+            help="Read FILES as samples without a header: signed integers or floats, little or big endian.",
         ),
     ):
         call = option(call)
@@ -132,21 +133,23 @@ def raw_samples(command: Callable[..., Any]) -> Callable[..., Any]:
 
 def _samples(raw: str | None, rate: int | None, channels: int | None) -> Any:
     if raw is None and (rate is not None or channels is not None):
-        raise click.UsageError("--rate and --channels are for sound without a header; say --raw s16le, or leave them")
+        raise click.UsageError(
+            "--rate and --channels describe sound without a header; add --raw s16le, or leave them out"
+        )
     if raw is None:
         return None
     if rate is None:
         raise click.UsageError("--raw needs --rate, for example: --raw s16le --rate 16000")
-    from kws.audio import raw as pcm  # soundfile takes its time; kws --help does not need it
+    from kws.audio import raw as pcm  # importing soundfile is slow; kws --help does not need it
 
     return pcm(raw, rate, channels or 1)
 
 
 def complain(sentence: str) -> None:
-    """Say on standard error what is wrong."""
+    """Print what is wrong on standard error."""
     print("kws: " + sentence, file=sys.stderr)
 
 
 def print_json(data: Any) -> None:
-    """Print what a program reads, at once."""
+    """Print one JSON object for another program, flushed."""
     print(json.dumps(data), flush=True)

@@ -16,19 +16,19 @@ from kws.cli.options import FILE, JSON, Finite
     type=click.Choice([*TARGETS, HOST]),
     default="cortex-m4",
     show_default=True,
-    help="The processor to emulate; host is this machine, where instructions are not counted.",
+    help="Processor to emulate; host runs on this machine, where instructions are not counted.",
 )
 @click.option(
     "--clock-mhz",
     type=Finite(0, 100_000, min_open=True),
-    help="Clock of the processor.  [default: that of a usual board]",
+    help="Clock of the processor.  [default: that of a typical board]",
 )
 @click.option(
     "--cycles-per-instruction",
     type=Finite(0.1, 100),
     default=CYCLES_PER_INSTRUCTION,
     show_default=True,
-    help="Assumed for the share of the clock: instructions are counted, cycles are not.",
+    help="Assumed when computing the share of the clock; instructions are counted, cycles are not.",
 )
 @click.option(
     "--seconds", type=Finite(0.5, 600), default=2.0, show_default=True, help="Seconds of audio to run and compare."
@@ -44,7 +44,11 @@ def profile(
     qemu: bool,
     as_json: bool,
 ) -> None:
-    """Build MODEL for a microcontroller, emulate it, compare every number with the graph's, and report its costs."""
+    """Measure what a model costs on a microcontroller.
+
+    Builds MODEL for the processor, emulates it, compares every number with the quantized graph's, and reports flash,
+    RAM, stack and the instructions of each operator.
+    """
     from firmware_export.simulate.profile import profile as run
     from kws.detector.model_file import load
 

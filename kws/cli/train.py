@@ -12,7 +12,7 @@ from kws.cli.options import DATA, FILE, JSON, LANGUAGE, PHRASES, PROCESSES, SEED
 
 @click.command()
 @click.argument("phrase", required=False)
-@click.option("--out", type=FILE, help="Directory for everything that is made.  [default: out/PHRASE]")
+@click.option("--out", type=FILE, help="Directory for all results.  [default: out/PHRASE]")
 @click.option(
     "--real",
     type=FILE,
@@ -21,11 +21,11 @@ from kws.cli.options import DATA, FILE, JSON, LANGUAGE, PHRASES, PROCESSES, SEED
     help="Directory with a manifest.csv of real recordings to evaluate on.",
 )
 @click.option(
-    "--recipe", type=FILE, help="TOML recipe to use instead of the defaults; PHRASE, if given, replaces its own."
+    "--recipe", type=FILE, help="TOML recipe to use instead of the defaults; PHRASE, if given, replaces the recipe's."
 )
 @DATA
 @LANGUAGE
-@click.option("--seed", type=SEED, help="The same seed, the same model.  [default: the recipe's, or 0]")
+@click.option("--seed", type=SEED, help="The same seed gives the same model.  [default: the recipe's, or 0]")
 @JSON
 def quickstart(
     phrase: str | None,
@@ -37,7 +37,10 @@ def quickstart(
     seed: int | None,
     as_json: bool,
 ) -> None:
-    """From the text of PHRASE (default: computer) to a verified detector: synthesize, train, export, evaluate."""
+    """Make a verified detector from the text of PHRASE.
+
+    Synthesizes speech, trains, exports, verifies and evaluates. PHRASE is "computer" if it is left out.
+    """
     from kws.workflow.quickstart import Options, run
 
     summary = run(Options(phrase=phrase, out=out, real=real, recipe=recipe, language=language, seed=seed, data=data))
@@ -50,10 +53,10 @@ def quickstart(
 @click.command()
 @click.argument("phrase", required=False)
 @click.option("--out", type=FILE, help="Directory for the clips and their manifest.csv.")
-@click.option("--recipe", type=FILE, help="TOML recipe whose phrase, seed and [synthesis] settings to use.")
+@click.option("--recipe", type=FILE, help="TOML recipe to take the phrase, the seed and [synthesis] from.")
 @LANGUAGE
-@click.option("--seed", type=SEED, help="The same seed, the same clips.  [default: the recipe's, or 0]")
-@click.option("--list-voices", is_flag=True, help="List the voices found on this machine and stop.")
+@click.option("--seed", type=SEED, help="The same seed gives the same clips.  [default: the recipe's, or 0]")
+@click.option("--list-voices", is_flag=True, help="List the voices on this machine and stop.")
 @PROCESSES
 def synth(
     phrase: str | None,
@@ -64,7 +67,10 @@ def synth(
     list_voices: bool,
     processes: int | None,
 ) -> None:
-    """Speak PHRASE and its near misses in many voices; write clips and a manifest."""
+    """Synthesize PHRASE and near misses in many voices.
+
+    Writes the clips and their manifest to the directory --out.
+    """
     from kws.data.synthesis.config import SynthesisConfig
     from kws.data.synthesis.corpus import synthesize
     from kws.data.synthesis.voices.find import describe_voices
@@ -84,7 +90,7 @@ def synth(
     if language is not None:
         config = dataclasses.replace(config, language=language)
     if not phrases:
-        raise click.UsageError("give a phrase to speak, for example: kws synth 'hey marvin' --out clips")
+        raise click.UsageError("give a phrase to synthesize, for example: kws synth 'hey marvin' --out clips")
     if out is None:
         raise click.UsageError("give --out DIRECTORY for the clips")
     click.echo(synthesize(config, phrases, out, seed or 0, processes))
@@ -95,8 +101,10 @@ def synth(
 @click.option("--out", type=FILE, help="Directory for checkpoints and the model.  [default: out/PHRASE]")
 @PHRASES
 @DATA
-@click.option("--seed", type=SEED, help="The same seed, the same model.  [default: the recipe's]")
-@click.option("--weight-bits", type=click.Choice(["8", "4"]), help="Quantize to so many bits.  [default: the recipe's]")
+@click.option("--seed", type=SEED, help="The same seed gives the same model.  [default: the recipe's]")
+@click.option(
+    "--weight-bits", type=click.Choice(["8", "4"]), help="Bits of the quantized weights.  [default: the recipe's]"
+)
 def train(
     recipe: Path,
     out: Path | None,
@@ -105,14 +113,14 @@ def train(
     seed: int | None,
     weight_bits: str | None,
 ) -> None:
-    """Train the detector that RECIPE (a TOML file) describes; resumes where it stopped.
+    """Train the detector that a TOML RECIPE describes.
 
-    Several processes or GPUs: torchrun --nproc-per-node N -m kws train RECIPE
+    Run it again to resume. With several processes or GPUs: torchrun --nproc-per-node N -m kws train RECIPE
     """
     from kws.recipe.overrides import Overrides
     from kws.workflow.train import train_recipe
 
     bits: Literal[8, 4] | None = None if weight_bits is None else 4 if weight_bits == "4" else 8
     trained = train_recipe(Overrides(phrases, data, seed, weight_bits=bits).load(recipe), out)
-    if os.environ.get("RANK", "0") == "0":  # torchrun starts several of this, and one tells
+    if os.environ.get("RANK", "0") == "0":  # of torchrun's processes, one prints
         click.echo(trained.path)

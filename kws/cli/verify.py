@@ -14,9 +14,10 @@ from kws.cli.options import FILE, JSON, Finite
 @click.option("--seconds", type=Finite(1, 3600), default=10.0, show_default=True, help="Seconds of audio to compare.")
 @JSON
 def verify(model: Path, files: tuple[Path, ...], seconds: float, as_json: bool) -> None:
-    """Check that FILES (.tflite, .onnx, C99 bundles) are undamaged, were exported from MODEL, and give its numbers.
+    """Check that exported files match their model.
 
-    Stops with status 2 at the first file that is damaged, is from another model, or gives other numbers.
+    FILES (.tflite, .onnx, C99 bundles) must be undamaged, be exported from MODEL, and give its numbers. Stops with
+    status 2 at the first one that does not.
     """
     from firmware_export.check import check
     from kws.detector.model_file import load

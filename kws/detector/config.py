@@ -1,4 +1,4 @@
-"""What configures the decision and what it gives: plain frozen data, checked."""
+"""The settings of the decision, its operating points and its detections: frozen, checked data."""
 
 import math
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ _TITLE_PHRASES = 3
 class DetectorConfig:
     """The posterior handling of DeepKWS (Chen et al. 2014, section 3.3), for one phrase or several.
 
-    ``labels`` are the model's outputs; labels[0] is the filler. ``phrases[i]`` is heard when all the labels with the
+    ``labels`` are the model's outputs; labels[0] is the filler. ``phrases[i]`` is detected when all the labels with the
     indices ``keywords[i]`` are; phrases may share labels. ``smooth_frames`` (w_smooth) and ``max_frames`` (w_max) count
     posteriors: one per step of the model; 1 is no smoothing, no memory. With ``refractory_ms`` 0 a phrase may be
     detected again as soon as its score has been below the threshold.
@@ -52,7 +52,7 @@ class DetectorConfig:
         return cls((phrase,), labels, (tuple(range(1, len(labels))),), smooth_frames, max_frames, refractory_ms)
 
     def __post_init__(self) -> None:
-        """Check every bound that the fixed-point arithmetic was proven for."""
+        """Check the bounds within which the fixed-point arithmetic is proven."""
         if not 1 <= len(self.phrases) <= MAX_PHRASES:
             raise ValueError(f"phrases must be 1 to {MAX_PHRASES} phrases")
         if not all(phrase.strip() and phrase.isprintable() for phrase in self.phrases):
@@ -73,13 +73,15 @@ class DetectorConfig:
 
     def _check_keywords(self) -> None:
         if len(self.keywords) != len(self.phrases):
-            raise ValueError("keywords must be one list of labels' indices per phrase")
+            raise ValueError("keywords must have one list of label indices per phrase")
         for indices in self.keywords:
             inside = all(type(index) is int and 1 <= index < len(self.labels) for index in indices)
             if not indices or not inside or len(set(indices)) != len(indices):
                 raise ValueError(f"keywords must be lists of different indices, each 1 to {len(self.labels) - 1}")
         if len({frozenset(indices) for indices in self.keywords}) != len(self.keywords):
-            raise ValueError("keywords must differ between phrases: two with the same labels are always heard together")
+            raise ValueError(
+                "keywords must differ between phrases: two with the same labels are always detected together"
+            )
 
     @property
     def title(self) -> str:
@@ -111,7 +113,7 @@ class OperatingPoint:
     phrase: str
 
     def __post_init__(self) -> None:
-        """Refuse what cannot have been measured."""
+        """Refuse values that cannot have been measured."""
         check_threshold(self.threshold)
         if not (math.isfinite(self.false_accepts_per_hour) and self.false_accepts_per_hour >= 0.0):
             raise ValueError("false_accepts_per_hour must be a finite number of at least 0")
@@ -125,7 +127,7 @@ class Detection:
 
     ``time_s`` is when the decision was made: the end of the last LFBE frame it needed, in seconds of the stream;
     ``step`` is the model's step, counted from 0. ``score`` (0..1) is the confidence in that step, at the threshold or
-    just above it; ``peak`` the highest until the refractory period or the stream ended, None as long as that is open.
+    just above it; ``peak`` the highest until the refractory period or the stream ended, None until then.
     """
 
     phrase: str
@@ -138,7 +140,7 @@ class Detection:
 def check_threshold(threshold: int) -> None:
     """Raise ``ValueError`` unless ``threshold`` is a Q15 confidence or ``SCORE_ONE + 1`` (never fires).
 
-    0 is none: no score is below it, so that a phrase would fire in the first step and never be armed again.
+    0 is refused: no score is below it, so a phrase would fire in the first step and never be armed again.
     """
     if type(threshold) is not int or not 1 <= threshold <= SCORE_ONE + 1:
         raise ValueError(

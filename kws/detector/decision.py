@@ -1,6 +1,6 @@
 """From logits to detections, in integers: posteriors, smoothing, confidence, threshold, refractory period.
 
-The one decision logic: evaluation, live demo and firmware (``detector.c``) all go through this arithmetic. It is
+The one decision logic: evaluation, live demo and firmware (``detector.c``) all use this arithmetic. It is
 the posterior handling of Chen, Parada, Heigold, "Small-footprint keyword spotting using deep neural networks",
 ICASSP 2014, section 3.3, in Q15: exactly reproducible on any processor, whatever chunks the logits come in.
 """
@@ -116,11 +116,13 @@ class Scorer:
         self.config = config
         self.table = exp_table(logit_scale)
         self.refractory_steps = config.refractory_steps(step_ms)
-        self._columns = [np.array(indices) - 1 for indices in config.keywords]  # of what holds no filler
+        self._columns = [
+            np.array(indices) - 1 for indices in config.keywords
+        ]  # the posteriors are kept without the filler
         self.reset()
 
     def reset(self) -> None:
-        """Forget everything heard."""
+        """Start a new stream."""
         keywords = len(self.config.labels) - 1
         # zeros stand for what lies before the start: they add nothing to a sum and never are the maximum
         self._posteriors: NDArray[np.int32] = np.zeros((self.config.smooth_frames - 1, keywords), np.int32)

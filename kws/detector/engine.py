@@ -21,7 +21,7 @@ class Engine(Protocol):
 
     @property
     def name(self) -> str:
-        """How reports call the engine."""
+        """Its name in reports."""
 
     @property
     def stride(self) -> int:
@@ -69,7 +69,7 @@ class CEngine:
     def __init__(self, graph: QuantGraph) -> None:
         """Raise ``GraphError`` for a graph that fails ``check``, ``KwsError`` where the extension is missing."""
         if reason := runtime.reason():
-            raise KwsError(f"engine c: the compiled runtime is not there ({reason}); choose graph, or auto")
+            raise KwsError(f"engine c: the compiled runtime is missing ({reason}); choose graph or auto")
         self._ffi, self._lib = runtime.load()
         check(graph)
         self.stride, self.bands = graph.tensor(graph.input).shape
@@ -130,10 +130,10 @@ def make_engine(graph: QuantGraph, name: str = "auto") -> Engine:
     """Return an engine at the graph's initial state; "auto" is "c" where it was built, else "graph".
 
     Raises:
-        KwsError: no such engine, the C runtime was asked for and is missing, or the graph does not pass ``check``.
+        KwsError: no such engine, the C runtime is missing, or the graph does not pass ``check``.
     """
     if name == "auto":
         name = "c" if runtime.available() else "graph"
     if name not in ENGINES:
-        raise KwsError(f"engine {name!r} is not known; give one of auto, {', '.join(ENGINES)}")
+        raise KwsError(f"engine {name!r} is unknown; give one of auto, {', '.join(ENGINES)}")
     return ENGINES[name](graph)

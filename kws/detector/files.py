@@ -18,15 +18,15 @@ from kws.errors import KwsError
 
 @dataclass(frozen=True, eq=False)
 class Partial:
-    """What one block of a file gave: the detections whose peak is known by its end, seconds heard by now, and scores.
+    """The results of one block of a file, which ends ``end_s`` seconds into it.
 
     ``scores`` are each phrase's confidence in each of the block's steps, int32 [steps, phrases] in Q15; the first of
-    these steps is ``first_step`` of the file. ``detections`` are those whose peak has become known; ``made`` are the
-    block's own, at once and without a peak.
+    these steps is ``first_step`` of the file. ``detections`` are those whose peak became known in this block; ``made``
+    are those that were made in it, without a peak.
     """
 
     detections: tuple[Detection, ...]
-    heard_s: float
+    end_s: float
     scores: NDArray[np.int32]
     first_step: int
     made: tuple[Detection, ...] = ()
@@ -52,7 +52,7 @@ def detect_file(
 
     Raises:
         KwsError: the file cannot be read as sound (see ``kws.audio.read_audio``), the engine is not available, or a
-            threshold is none or for a phrase that the model does not have.
+            threshold is out of range or for a phrase that the model does not have.
     """
     return [detection for partial in detect_blocks(model, path, engine, thresholds) for detection in partial.detections]
 
@@ -64,27 +64,27 @@ def detect_blocks(
     thresholds: float | Mapping[str, float] | Thresholds | None = None,
     block_s: float = 10.0,
 ) -> Iterator[Partial]:
-    """Yield what each ``block_s`` of the file gave, so that hours of sound need little memory and show progress.
+    """Yield the results of each ``block_s`` of the file, so that hours of sound need little memory and show progress.
 
-    ``source`` may be blocks of sound, int16 [n] at 16 kHz, as they come (``kws.audio.heard``), in place of a path.
+    ``source`` is a path, or blocks of sound, int16 [n] at 16 kHz (``kws.audio.mono_16k``).
 
     The file's end is followed by ``trailing_samples`` of digital silence (the last ``Partial``), so that a word at the
-    very end is found; such a detection's time may lie after the file's end.
+    very end is detected; the time of such a detection may be after the file's end.
     """
     pipeline = Pipeline(model, engine, levels_q15(model.detector.phrases, model.thresholds, thresholds))
-    heard = steps = 0
+    samples = steps = 0
     silence = np.zeros(trailing_samples(model), np.int16)
     blocks = read_blocks(source, block_s) if isinstance(source, Path | str) else source
     try:
         for block in itertools.chain(blocks, (silence,)):
-            heard += 0 if block is silence else len(block)
+            samples += 0 if block is silence else len(block)
             made = tuple(pipeline.push(block))
             settled = (*pipeline.settled, *(pipeline.finish() if block is silence else ()))
-            yield Partial(settled, heard / SAMPLE_RATE_HZ, pipeline.scores, steps, made)
+            yield Partial(settled, samples / SAMPLE_RATE_HZ, pipeline.scores, steps, made)
             steps += len(pipeline.scores)
-    except KwsError:  # the sound broke off: what was detected in it so far counts
+    except KwsError:  # the sound ends in an error: still give the detections up to there
         if waiting := tuple(pipeline.finish()):
-            yield Partial(waiting, heard / SAMPLE_RATE_HZ, pipeline.scores[:0], steps)
+            yield Partial(waiting, samples / SAMPLE_RATE_HZ, pipeline.scores[:0], steps)
         raise
 
 

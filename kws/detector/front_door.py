@@ -1,4 +1,4 @@
-"""What ``import kws`` gives to listen with: ``Detector`` and ``detect_file`` (docs/python.md)."""
+"""The detection API of ``import kws``: ``Detector`` and ``detect_file`` (docs/python.md)."""
 
 from collections.abc import Mapping
 from os import PathLike
@@ -16,14 +16,14 @@ from kws.detector.thresholds import levels_q15
 from kws.errors import KwsError
 
 Model = str | PathLike[str] | KwsModel
-"""A ``.kws`` file or what was read from it."""
+"""The path of a ``.kws`` file, or the model read from it."""
 
 Thresholds = float | Mapping[str, float] | None
 """A confidence above 0 and up to 1 for every phrase, or one for each of some phrases; None: the model's own."""
 
 
 class Detector:
-    """A model that listens to one stream of sound. Any chunking of the same samples gives the same detections.
+    """Detects a model's phrases in one stream of sound. Any chunking of the same samples gives the same detections.
 
     Args:
         model: path of a ``.kws`` file.
@@ -31,7 +31,8 @@ class Detector:
         engine: "auto" (the compiled runtime where it was built, else numpy), "c" or "graph"; the numbers are equal.
 
     Raises:
-        KwsError: the file is no model, a threshold is none or for no phrase of the model, or the engine is missing.
+        KwsError: the file is not a model, a threshold is out of range or for a phrase that the model does not have, or
+            the engine is missing.
 
     >>> import kws, numpy
     >>> detector = kws.Detector("tests/golden/computer.kws", thresholds={"computer": 0.8})
@@ -48,18 +49,18 @@ class Detector:
 
     @property
     def phrases(self) -> tuple[str, ...]:
-        """What it listens for."""
+        """The phrases that it detects."""
         return self._model.detector.phrases
 
     @property
     def thresholds(self) -> dict[str, float]:
-        """The confidence that each phrase is detected at; above 1 for one that never is."""
+        """The score at which each phrase is detected; above 1 for one that never is."""
         levels = (level / SCORE_ONE for level in self._pipeline.thresholds)
         return dict(zip(self.phrases, levels, strict=True))
 
     @property
     def engine(self) -> str:
-        """What runs the model: "c" or "graph"."""
+        """The engine that runs the model: "c" or "graph"."""
         return self._pipeline.engine
 
     @property
@@ -70,7 +71,7 @@ class Detector:
 
     @property
     def settled(self) -> list[Detection]:
-        """The detections, also of earlier pushes, whose ``peak`` came to be known by the last ``push``; in order."""
+        """The detections, also of earlier pushes, whose ``peak`` became known in the last ``push``; in order."""
         return list(self._pipeline.settled)
 
     def push(self, samples: Any) -> list[Detection]:
@@ -83,7 +84,7 @@ class Detector:
         more, with its ``peak``.
 
         Raises:
-            KwsError: the samples are of another kind; the sentence says how to make int16 of them.
+            KwsError: the samples are of another type or shape; the message says how to convert them.
         """
         return self._pipeline.push(_int16(samples))
 
@@ -92,7 +93,7 @@ class Detector:
         return self._pipeline.finish()
 
     def reset(self) -> None:
-        """Start a new stream: what was heard is forgotten, times count from 0; the thresholds stay."""
+        """Start a new stream: times count from 0 again; the thresholds stay."""
         self._pipeline.reset()
 
 
@@ -123,18 +124,18 @@ def _loaded(model: Model) -> KwsModel:
 
 
 def _int16(samples: Any) -> NDArray[np.int16]:
-    """Return samples as int16 [n], where there is only one thing that they can mean."""
+    """Return samples as int16 [n]; refuse what could mean several things."""
     array = samples if isinstance(samples, np.ndarray) else _from_buffer(samples)
     if array.ndim == 2 and array.shape[1] == 1:
         array = array[:, 0]
     if array.ndim != 1:
         raise KwsError(
-            f"samples have the shape {array.shape}; give one channel, shape [n] (of [n, channels]: samples[:, 0])"
+            f"samples have the shape {array.shape}; give one channel, shape [n] (from [n, channels]: samples[:, 0])"
         )
     if array.dtype.kind == "f":
         raise KwsError(
-            f"samples are {array.dtype}; give int16: of floats in -1..1 that is "
-            "(samples * 32767).clip(-32768, 32767).astype(numpy.int16), and sounddevice gives it with dtype='int16'"
+            f"samples are {array.dtype}; give int16: from floats in -1..1 by "
+            "(samples * 32767).clip(-32768, 32767).astype(numpy.int16), or record with sounddevice's dtype='int16'"
         )
     if array.dtype.kind != "i" or array.dtype.itemsize != 2:
         raise KwsError(f"samples are {array.dtype}; give int16, 16 kHz, one channel")
@@ -142,12 +143,12 @@ def _int16(samples: Any) -> NDArray[np.int16]:
 
 
 def _from_buffer(samples: Any) -> NDArray[Any]:
-    """Return what lies in bytes (int16, little endian) or in another buffer, which says itself what it holds."""
+    """Return the samples in bytes (int16, little endian), or in another buffer, which knows its own type."""
     try:
         view = memoryview(samples)
     except TypeError:
         raise KwsError(
-            f"samples are a {type(samples).__name__}; give an array of numpy: int16, 16 kHz, one channel"
+            f"samples are a {type(samples).__name__}; give a numpy array: int16, 16 kHz, one channel"
         ) from None
     if view.format not in ("B", "b", "c", "<b", "<B"):
         return np.asarray(view)

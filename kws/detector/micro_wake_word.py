@@ -21,7 +21,7 @@ from kws.errors import KwsError
 HOP_S = 0.01
 WINDOW_S = 0.03
 STEPS = 256
-"""A probability is a whole number of 1 / 256."""
+"""A probability is a multiple of 1 / 256."""
 
 
 @dataclass(frozen=True)
@@ -51,22 +51,22 @@ class Published:
 
 
 def read(manifest: Path) -> Published:
-    """Return what a manifest says, having loaded its model.
+    """Read a manifest and load its model.
 
     Raises:
-        KwsError: the file is missing or no manifest, its model does not load, or pymicro-wakeword is not installed.
+        KwsError: the file is missing or not a manifest, its model does not load, or pymicro-wakeword is not installed.
     """
     try:
         data = json.loads(manifest.read_bytes())
-        known = data["type"] == "micro" and _is_tflite(manifest.parent / data["model"])
+        supported = data["type"] == "micro" and _is_tflite(manifest.parent / data["model"])
         values = str(data["wake_word"]), float(data["micro"]["probability_cutoff"])
         window = int(data["micro"]["sliding_window_size"])
     except OSError as error:
         raise KwsError(f"{manifest}: cannot be read ({error.strerror}); check the path") from error
     except (ValueError, LookupError, TypeError) as error:
-        raise KwsError(f"{manifest}: is no manifest of micro_wake_word ({error}); give one of version 2") from error
-    if not known:
-        raise KwsError(f"{manifest}: its type is not micro, or its model no .tflite; give the pair as exported")
+        raise KwsError(f"{manifest}: is not a manifest of micro_wake_word ({error}); give one of version 2") from error
+    if not supported:
+        raise KwsError(f"{manifest}: its type is not micro or its model not a .tflite; give both files as exported")
     with _opened(manifest) as model:
         return Published(manifest, *values, window, int(model.stride))
 
@@ -77,7 +77,7 @@ def features(samples: NDArray[np.int16]) -> Iterator[NDArray[np.float64]]:
 
 
 def quantized(published: Published, frames: NDArray[np.float64]) -> NDArray[np.int8]:
-    """Return what the runtime makes of features for the model's input: [n, 40] -> int8 [n, 40]."""
+    """Quantize features as the runtime does for the model's input: [n, 40] -> int8 [n, 40]."""
     with _opened(published.manifest) as model:
         steps = np.round(frames / model.input_scale + model.input_zero_point)
     return np.asarray(np.clip(steps, -128, 127), np.int8)
@@ -86,8 +86,8 @@ def quantized(published: Published, frames: NDArray[np.float64]) -> NDArray[np.i
 def sums(published: Published, samples: NDArray[np.int16]) -> NDArray[np.int64]:
     """Return the sum of the last ``window`` probabilities (0..255) at every step of a recording, from the start.
 
-    As the runtime gives its mean; 0 until there are ``window`` of them. Features above the int8 range are clipped, as
-    in the firmware; the runtime itself forgets to, and they would come out as silence.
+    The runtime gives their mean; the sum is 0 until there are ``window`` of them. Features above the int8 range are
+    clipped, as in the firmware; the runtime itself does not clip them, and they would turn into silence.
     """
     with _opened(published.manifest) as model:
         loudest = (127 - model.input_zero_point) * model.input_scale
@@ -101,7 +101,7 @@ def package() -> Any:
     """Return pymicro-wakeword's module.
 
     Raises:
-        KwsError: it is not installed; the sentence says how to get it.
+        KwsError: it is not installed here; the message says how to install it.
     """
     try:
         return importlib.import_module("pymicro_wakeword")
@@ -110,14 +110,14 @@ def package() -> Any:
 
 
 def _is_tflite(path: Path) -> bool:
-    """Return whether a file opens as TensorFlow Lite's do; the runtime would end the process at another one."""
+    """Return whether a file starts as TensorFlow Lite files do; any other would crash the runtime's process."""
     with path.open("rb") as file:
         return file.read(8)[4:] == b"TFL3"
 
 
 @contextlib.contextmanager
 def _opened(manifest: Path) -> Iterator[Any]:
-    """Give a fresh model of the runtime."""
+    """Yield a freshly loaded model of the runtime."""
     try:
         model = package().MicroWakeWord.from_config(manifest)
     except (OSError, ValueError, LookupError, TypeError) as error:

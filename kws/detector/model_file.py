@@ -1,9 +1,9 @@
-"""The ``.kws`` file, the product of training: all that listening, evaluation and export need, in one file.
+"""The ``.kws`` file, the result of training: everything that detection, evaluation and export need, in one file.
 
 It is a safetensors file. The tensors are the graph's weights and biases; the header's metadata has one key, ``kws``,
 with JSON: format name and version, a SHA-256, the graph's structure, the configs, the operating points, the ledger
 of the data's licences, the recipe and its hash. The SHA-256 is over every byte of the file with its own 64 digits
-set to 0, so a change anywhere is seen. The same model always gives the same bytes.
+set to 0, so a change anywhere is detected. The same model always gives the same bytes.
 """
 
 import dataclasses
@@ -30,11 +30,11 @@ from kws.system import files
 
 FORMAT = "kws"
 VERSION = 2
-"""1 had one phrase; its files are still read, and given the form of version 2 in memory."""
+"""Version 1 had one phrase; its files are still read, and converted to version 2 in memory."""
 
 _OPENING = b'{"__metadata__":{"kws":'
 _NO_DIGEST = "0" * 64
-# What wrong parts of a sealed file come to, wherever they are met.
+# The exceptions that wrong contents of a file with a valid SHA-256 can raise.
 _DAMAGE = (
     *(safetensors.SafetensorError, LookupError, TypeError, ValueError),
     *(AttributeError, ArithmeticError, MemoryError, RecursionError),
@@ -119,7 +119,7 @@ def load(path: Path) -> KwsModel:
     """Read a model.
 
     Raises:
-        KwsError: the file is missing, empty, cut short, damaged, from a newer kws, or another kind of file.
+        KwsError: the file is missing, empty, cut short, damaged, from a newer kws, or not a .kws file.
     """
     try:
         with path.open("rb") as file:
@@ -155,7 +155,7 @@ def to_bytes(model: KwsModel) -> bytes:
 
 
 def digest(model: KwsModel) -> str:
-    """Return the SHA-256 that ``save`` writes into the file: 64 hexadecimal digits that name this very model.
+    """Return the SHA-256 that ``save`` writes into the file: 64 hexadecimal digits that identify this model.
 
     A model that was read from a file of an older version has the digest of the file that ``save`` would write now.
     """
@@ -172,11 +172,13 @@ def from_bytes(content: bytes, where: str) -> KwsModel:
         tensors = safetensors.numpy.load(content)
         return _model(_upgraded(metadata), tensors, where)
     except _DAMAGE as error:
-        raise KwsError(f"{where}: the parts of the model do not fit together ({error}); make it again") from error
+        raise KwsError(
+            f"{where}: the parts of the model do not fit together ({error}); train or copy it again"
+        ) from error
 
 
 def _upgraded(metadata: dict[str, Any]) -> dict[str, Any]:
-    """Return the metadata in the form of ``VERSION``; a file of version 1 has one phrase, heard by all its labels."""
+    """Return the metadata in the form of ``VERSION``; a file of version 1 has one phrase with all its labels."""
     if metadata["version"] > 1:
         return metadata
     detector = dict(metadata["detector"])
@@ -200,17 +202,19 @@ def _model(metadata: dict[str, Any], tensors: dict[str, NDArray[Any]], where: st
         recipe=metadata["recipe"],
     )
     if model.recipe_hash != metadata["recipe_hash"]:
-        raise KwsError(f"{where}: the recipe's hash does not fit the recipe; the file was altered, make it again")
+        raise KwsError(
+            f"{where}: the recipe's hash does not match the recipe; the file was altered: train or copy it again"
+        )
     return model
 
 
 def _check_kind(content: bytes, where: str) -> None:
     if not content:
-        raise KwsError(f"{where}: the file is empty; make it again or copy it once more")
+        raise KwsError(f"{where}: the file is empty; train or copy it again")
     opening = content[8 : 8 + len(_OPENING)]
     if opening != _OPENING[: len(opening)]:
-        kind = "a safetensors file, but no .kws file" if opening[:2] == b'{"' else "no .kws file"
-        raise KwsError(f"{where}: this is {kind}; give a file that kws quickstart or kws train has written")
+        kind = "a safetensors file, but not a .kws file" if opening[:2] == b'{"' else "not a .kws file"
+        raise KwsError(f"{where}: this is {kind}; give a file that kws quickstart or kws train wrote")
 
 
 def _metadata(content: bytes, where: str) -> dict[str, Any]:
@@ -218,7 +222,7 @@ def _metadata(content: bytes, where: str) -> dict[str, Any]:
     if len(content) < 8 + len(_OPENING):
         raise cut_short
     (header_bytes,) = struct.unpack("<Q", content[:8])
-    damaged = KwsError(f"{where}: the file is damaged; copy it again or make it again")
+    damaged = KwsError(f"{where}: the file is damaged; copy or train it again")
     if header_bytes > _MAX_HEADER_BYTES:
         raise damaged
     if len(content) < 8 + header_bytes:
@@ -241,10 +245,10 @@ def _check_version(metadata: dict[str, Any], where: str) -> None:
     if metadata["version"] > VERSION:
         raise KwsError(
             f"{where}: the file was made by a newer kws (format {metadata['version']}, this one reads {VERSION}); "
-            "upgrade with pip install --upgrade kws"
+            "upgrade with: pip install --upgrade kws"
         )
     if metadata["version"] < 1:
-        raise KwsError(f"{where}: the file is damaged; copy it again or make it again")
+        raise KwsError(f"{where}: the file is damaged; copy or train it again")
 
 
 def _check_digest(content: bytes, metadata: dict[str, Any], where: str) -> None:
@@ -252,11 +256,11 @@ def _check_digest(content: bytes, metadata: dict[str, Any], where: str) -> None:
     place = content.find(stored)
     blanked = content[:place] + _NO_DIGEST.encode() + content[place + 64 :]
     if len(stored) != 64 or place < 0 or hashlib.sha256(blanked).hexdigest().encode() != stored:
-        raise KwsError(f"{where}: the content does not fit its SHA-256; copy the file again or make it again")
+        raise KwsError(f"{where}: the content does not match its SHA-256; copy or train it again")
 
 
 def summary(model: KwsModel) -> dict[str, Any]:
-    """Return what ``kws info`` shows, as plain JSON-ready data; units stand in the keys."""
+    """Return what ``kws info`` shows, as plain JSON-ready data; the keys name the units."""
     figures = cost(model.graph)
     return {
         "phrases": list(model.detector.phrases),

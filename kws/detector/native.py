@@ -18,7 +18,7 @@ from kws.graph.plan import plan
 from kws.graph.records import records
 
 PIECE = 1 << 14
-"""Samples in one call, a memory bound: longer chunks are handed over in pieces."""
+"""Samples in one call at most, which bounds memory: longer chunks are passed in pieces."""
 
 
 class NativeDetector:
@@ -45,7 +45,7 @@ class NativeDetector:
         self.steps = self._new = 0
 
     def _make_buffers(self, model: KwsModel) -> None:
-        """Make room for what a piece gives: every frame a step, every phrase firing in each second step."""
+        """Make buffers for the most that a piece can give: a step each frame, every phrase firing every second step."""
         frames = framing.count_frames(model.frontend.window_samples - 1 + PIECE, model.frontend)
         self._capacity = len(model.detector.phrases) * (frames // 2 + 1)
         self._features = self._ffi.new("int16_t[]", frames * model.frontend.bands)
@@ -100,7 +100,7 @@ class _Constants:
         self.ffi, self.lib = self._frontend.ffi, self._frontend.lib
         self._structs = Structs(self.ffi, self.lib, records(model.graph, plan(model.graph)))
         self._kept: list[Any] = []
-        # names and hashes are for programs on a device; the runtime wants an array to be there
+        # names and hashes are for programs on a device; the runtime only requires that the array exists
         phrases = self._keep("char *[]", [self.ffi.NULL] * len(model.detector.phrases))
         self.model = self._keep(
             "kws_model_t *",

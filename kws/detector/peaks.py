@@ -1,4 +1,4 @@
-"""How high a detection's score went: it fires when the score crosses the threshold, which is seldom the highest."""
+"""The peak score of a detection: it fires when the score crosses the threshold, which is seldom the highest."""
 
 import dataclasses
 from collections.abc import Iterable
@@ -43,7 +43,7 @@ class Peaks:
             begin, end = max(detection.step - first, 0), detection.step + self._lasting - first
             followed.append((detection, phrase, max(highest, int(scores[begin:end, phrase].max(initial=0)))))
         done = [one for one in followed if one[0].step + self._lasting <= first + len(scores)]
-        self._open = followed[len(done) :]  # all last equally long: those that began first end first
+        self._open = followed[len(done) :]  # all last equally long, so the first to begin is the first to end
         return [_with_peak(detection, highest) for detection, _, highest in done]
 
     def finish(self) -> list[Detection]:

@@ -15,7 +15,7 @@ from kws.detector.peaks import Peaks
 from kws.frontend import Frontend
 from kws.graph.arithmetic import quantize_features
 
-_CHUNK_SECONDS = 60  # of a whole recording at once: some 2 MB of samples, 20 MB of windows
+_CHUNK_SECONDS = 60  # of a recording in one piece: about 2 MB of samples, 20 MB of windows
 
 
 class _Logits:
@@ -56,7 +56,7 @@ class _Way(Protocol):
 
 
 class _Staged:
-    """Stage by stage: numpy, which defines the numbers, around whatever frontend and engine there are."""
+    """Stage by stage: numpy, which defines the numbers, around any frontend and engine."""
 
     def __init__(self, model: KwsModel, engine: str, thresholds: Sequence[int]) -> None:
         self._logits = _Logits(model, engine)
@@ -80,7 +80,7 @@ class _Staged:
 
 
 def _way(model: KwsModel, engine: str, thresholds: Sequence[int]) -> _Way:
-    """Return the whole detector in C where it serves: it is there, and so is the model's frontend."""
+    """Return the whole detector in C if it is built and has the model's frontend, else the stages in numpy."""
     for threshold in thresholds:
         check_threshold(threshold)
     if engine in ("auto", "c") and model.frontend.kind == "lfbe" and runtime.available():
@@ -89,7 +89,7 @@ def _way(model: KwsModel, engine: str, thresholds: Sequence[int]) -> _Way:
 
 
 class Pipeline:
-    """A model that listens. Any chunking of the same samples gives the same detections, scores and peaks.
+    """A model that runs on a stream. Any chunking of the same samples gives the same detections, scores and peaks.
 
     ``engine`` is "auto", "c" or "graph" (``kws.detector.engine``); ``threshold`` (Q15, one or one for each phrase)
     replaces the model's own::
@@ -99,7 +99,7 @@ class Pipeline:
             print(detection.phrase, detection.time_s, detection.score)
 
     Raises:
-        ValueError: a threshold is no Q15 confidence, or there is not one for each phrase.
+        ValueError: a threshold is not a Q15 confidence, or there is not one for each phrase.
         KwsError: the engine is not available on this machine.
     """
 
@@ -122,7 +122,7 @@ class Pipeline:
 
     @property
     def settled(self) -> list[Detection]:
-        """The detections, earlier ones too, whose ``peak`` came to be known by the last push; in order."""
+        """The detections, earlier ones too, whose ``peak`` became known in the last push; in order."""
         return self._settled
 
     def push(self, samples: NDArray[np.int16]) -> list[Detection]:

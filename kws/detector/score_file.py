@@ -16,7 +16,7 @@ from kws.system import files
 
 @contextlib.contextmanager
 def writing_scores(path: Path, model: KwsModel) -> Iterator[Callable[[Partial], None]]:
-    """Give what takes each ``Partial`` of a sound file; ``path`` is replaced when the block ends well, else untouched.
+    """Yield a function that writes each ``Partial`` of a sound file; ``path`` is replaced only if the block succeeds.
 
     Raises:
         KwsError: the folder is missing or not writable, or the disk is full.

@@ -1,4 +1,4 @@
-"""Thresholds as users give them, 0..1, to the Q15 confidences that the decision compares with: converted here alone."""
+"""Convert thresholds as users give them, 0..1, to the Q15 confidences that the decision uses; done only here."""
 
 import math
 import unicodedata
@@ -12,16 +12,16 @@ from kws.errors import KwsError
 
 @dataclass(frozen=True)
 class Thresholds:
-    """Thresholds in place of a model's own: ``every`` phrase's, and those of some phrases, which come first.
+    """Thresholds that replace a model's own: ``every`` phrase's, and those of some phrases, which take precedence.
 
-    ``each`` holds (phrase, 0..1); a phrase is named as it was trained or as its label is written.
+    ``each`` holds (phrase, 0..1); a phrase is named as in the model, or by its label.
     """
 
     every: float | None = None
     each: tuple[tuple[str, float], ...] = ()
 
     def __post_init__(self) -> None:
-        """Raise ``KwsError`` for a number that is no threshold, and for a phrase that is named twice."""
+        """Raise ``KwsError`` for a number out of range, and for a phrase that is named twice."""
         if self.every is not None:
             q15(self.every)
         seen = set()
@@ -33,7 +33,7 @@ class Thresholds:
 
     @classmethod
     def of(cls, given: "float | Mapping[str, float] | Thresholds | None") -> "Thresholds":
-        """Return what a caller gave: a number for all, some phrases' own, or None for the model's.
+        """Return a caller's thresholds: a number for all phrases, numbers for some, or None for the model's own.
 
         >>> Thresholds.of({"computer": 0.5})
         Thresholds(every=None, each=(('computer', 0.5),))
@@ -45,7 +45,7 @@ class Thresholds:
         return cls(given)
 
     def unknown(self, phrases: Sequence[str]) -> list[str]:
-        """Return what ``each`` names that is none of ``phrases``."""
+        """Return the names in ``each`` that are not among ``phrases``."""
         known = {key(phrase) for phrase in phrases}
         return [phrase for phrase, _ in self.each if key(phrase) not in known]
 
@@ -53,10 +53,10 @@ class Thresholds:
         """Raise ``KwsError`` unless every phrase that is named is one of ``phrases``."""
         if unknown := self.unknown(phrases):
             listed = ", ".join(map(repr, phrases))
-            raise KwsError(f"threshold of {unknown[0]!r}: the model has no such phrase; it listens for {listed}")
+            raise KwsError(f"threshold of {unknown[0]!r}: the model has no such phrase; its phrases are {listed}")
 
     def over(self, phrases: Sequence[str], own: Sequence[int]) -> tuple[int, ...]:
-        """Return each phrase's threshold in Q15, ``own`` where none was given; others that are named do not matter.
+        """Return each phrase's threshold in Q15, ``own`` where none was given; names of other phrases are ignored.
 
         >>> Thresholds(0.5, (("lights_on", 1.0),)).over(("computer", "lights on"), (9, 9))
         (16384, 32768)
@@ -69,10 +69,10 @@ class Thresholds:
 def levels_q15(
     phrases: Sequence[str], own: Sequence[int], given: float | Mapping[str, float] | Thresholds | None
 ) -> tuple[int, ...]:
-    """Return the threshold of each of a model's phrases in Q15: what was given, or its ``own``.
+    """Return the threshold of each of a model's phrases in Q15: the given one, or its ``own``.
 
     Raises:
-        KwsError: a number is no threshold, or a phrase is named that the model does not have.
+        KwsError: a number is out of range, or the model does not have a phrase that is named.
     """
     thresholds = Thresholds.of(given)
     thresholds.check(phrases)
@@ -83,7 +83,7 @@ def q15(confidence: Any, name: str = "threshold") -> int:
     """Return a confidence in Q15, rounded to nearest.
 
     Raises:
-        KwsError: it is no number above 0 and up to 1; the sentence starts with ``name``.
+        KwsError: it is not a number above 0 and up to 1; the message starts with ``name``.
     """
     if isinstance(confidence, bool) or not isinstance(confidence, int | float) or math.isnan(confidence):
         raise KwsError(f"{name} must be a number above 0 and up to 1, not {confidence!r}")
@@ -99,7 +99,7 @@ def q15(confidence: Any, name: str = "threshold") -> int:
 
 
 def key(phrase: str) -> str:
-    """Return what a phrase and its label have in common: letters and digits, whatever stands between them.
+    """Return the form that a phrase and its label share: letters and digits, with any separator as a space.
 
     >>> key("Hey, Marvin!"), key("hey_marvin")
     ('hey marvin', 'hey marvin')

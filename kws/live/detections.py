@@ -1,4 +1,4 @@
-"""The microphone's detections, one by one: ``kws.listen`` (docs/python.md)."""
+"""Detections from the microphone, one by one: ``kws.listen`` (docs/python.md)."""
 
 from collections.abc import Iterator
 
@@ -10,9 +10,9 @@ from kws.live.microphone import Microphone
 def listen(
     model: Model, *, device: str | int | None = None, thresholds: Thresholds = None, engine: str = "auto"
 ) -> Iterator[Detection]:
-    """Return an iterator over the detections in what the microphone hears; it waits for the next one and does not end.
+    """Return an iterator over the detections in the microphone's sound; it waits for the next one and does not end.
 
-    The device is open from the first ``next`` on until the iterator is closed or forgotten. A detection comes at once,
+    The device is open from the first ``next`` until the iterator is closed or deleted. A detection comes at once,
     before its ``peak`` is known::
 
         for detection in kws.listen("computer.kws"):
@@ -25,7 +25,7 @@ def listen(
         engine: as ``Detector`` takes it.
 
     Raises:
-        KwsError: what ``Detector`` raises; while iterating: there is no such device, it is busy or disappears.
+        KwsError: as ``Detector``; while iterating: there is no such device, or it is busy or disappears.
     """
     return _detections(Detector(model, thresholds=thresholds, engine=engine), device)
 

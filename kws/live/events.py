@@ -1,4 +1,4 @@
-"""What happens while listening, as data, and the two ways of writing it to a stream that is no terminal."""
+"""The events of ``kws listen`` as data, and the two ways to write them to a stream that is not a terminal."""
 
 import dataclasses
 import json
@@ -10,7 +10,7 @@ from typing import ClassVar, Protocol, TextIO
 
 @dataclass(frozen=True)
 class Listening:
-    """The device is open. ``thresholds``, one per phrase, are 0..1, or above 1 for what never fires."""
+    """The device is open. ``thresholds``, one per phrase, are 0..1, or above 1 for a phrase that never fires."""
 
     event: ClassVar[str] = "listening"
     phrases: tuple[str, ...]
@@ -22,8 +22,8 @@ class Listening:
 
 
 @dataclass(frozen=True)
-class Heard:
-    """A detection: seconds from the start of listening, score 0..1, wall-clock time, capture to report in ms."""
+class Detected:
+    """A detection: seconds since listening began, score 0..1, wall-clock time, and ms from capture to this report."""
 
     event: ClassVar[str] = "detection"
     phrase: str
@@ -48,7 +48,7 @@ class Peak:
 
 @dataclass(frozen=True)
 class Level:
-    """The loudness of the last moments in dBFS (RMS; 0 is a full-scale square wave) and the highest score in them.
+    """The loudness since the last such event in dBFS (RMS; 0 is a full-scale square wave) and the highest score.
 
     Of several phrases the score is that of ``phrase``, which came closest to its threshold.
     """
@@ -62,7 +62,7 @@ class Level:
 
 @dataclass(frozen=True)
 class Overflow:
-    """Sound was lost, because this machine was too slow: the seconds lost since the start."""
+    """Sound was lost because this machine was too slow: the seconds lost since the start."""
 
     event: ClassVar[str] = "overflow"
     time_s: float
@@ -71,7 +71,7 @@ class Overflow:
 
 @dataclass(frozen=True)
 class Silence:
-    """Not one sample of the last ``seconds`` differed from the others: the device gives digital silence, no sound."""
+    """All samples of the last ``seconds`` were the same: the device gives digital silence instead of sound."""
 
     event: ClassVar[str] = "silence"
     time_s: float
@@ -81,7 +81,7 @@ class Silence:
 
 @dataclass(frozen=True)
 class Summary:
-    """The end: seconds heard and lost, detections, and the median and largest latency (None without a detection)."""
+    """The end: seconds of sound, detections, seconds lost, and the median and largest latency (None without any)."""
 
     event: ClassVar[str] = "summary"
     seconds: float
@@ -92,13 +92,13 @@ class Summary:
 
 
 NAMED_PHRASES = 8
-"""As many phrases are named where listening begins."""
+"""How many phrases the first line names."""
 
-Event = Listening | Heard | Peak | Level | Overflow | Silence | Summary
+Event = Listening | Detected | Peak | Level | Overflow | Silence | Summary
 
 
 class View(Protocol):
-    """Shows events; a context manager. ``levels`` says whether it wants ``Level`` events at all."""
+    """Shows events; a context manager. ``levels`` says whether it shows ``Level`` events."""
 
     levels: bool
 
@@ -143,7 +143,7 @@ class PlainLines:
         return
 
     def show(self, event: Event) -> None:
-        """Write the event, if people want to read about it; that nothing comes, to standard error."""
+        """Write the event, except levels; digital silence goes to standard error."""
         if isinstance(event, Silence):
             print("kws: " + sentence(event), file=sys.stderr, flush=True)
         elif not isinstance(event, Level):
@@ -169,7 +169,7 @@ def sentence(event: Event) -> str:
         case Listening():
             rate = f"{event.rate_hz / 1000:g} kHz"
             return f"listening for {_listed(event.phrases)} on {event.device} ({rate}); press Ctrl+C to stop"
-        case Heard():
+        case Detected():
             return f"{event.at[11:19]}  {event.phrase}  score {event.score:.3f}  at {event.time_s:.2f} s"
         case Peak():
             return f"          {event.phrase}  peak {event.peak:.3f}"
@@ -179,8 +179,8 @@ def sentence(event: Event) -> str:
             return f"this machine is too slow: {event.lost_s:.2f} s of sound lost so far"
         case Silence():
             return (
-                f"only digital silence comes from {event.device}; is it muted, may this program use it, "
-                "is it the right one (kws listen --list-devices)?"
+                f"{event.device} gives only digital silence; check that it is not muted, that this program may use it, "
+                "and that it is the right device (kws listen --list-devices)"
             )
         case Summary():
             return _summary_sentence(event)
@@ -195,7 +195,7 @@ def _summary_sentence(event: Summary) -> str:
     count = "1 detection" if event.detections == 1 else f"{event.detections} detections"
     latency = "" if event.latency_ms_median is None else f", reported {event.latency_ms_median:.0f} ms after the sound"
     lost = f", {event.lost_s:.2f} s of sound lost" if event.lost_s else ""
-    return f"heard {event.seconds:.1f} s: {count}{latency}{lost}"
+    return f"listened for {event.seconds:.1f} s: {count}{latency}{lost}"
 
 
 def wall_clock() -> str:

@@ -1,4 +1,4 @@
-"""``kws listen``: the microphone through the pipeline, every event to a view, until someone stops it."""
+"""``kws listen``: runs the microphone through the pipeline and shows every event, until it is stopped."""
 
 import math
 import signal
@@ -19,7 +19,7 @@ from kws.detector.model_file import KwsModel
 from kws.detector.pipeline import Pipeline
 from kws.detector.thresholds import Thresholds, levels_q15
 from kws.live.events import (
-    Heard,
+    Detected,
     JsonLines,
     Level,
     Listening,
@@ -39,7 +39,7 @@ LEVEL_EVERY_S = 0.1
 """How often the level is measured and shown."""
 
 SILENT_S, SILENT_LATER_S = 5.0, 60.0
-"""A microphone that works gives some noise within this time; one with a noise gate, that gave sound before, may not."""
+"""A working microphone gives some noise within the first time; one with a noise gate may be silent for the second."""
 
 
 def listen(
@@ -53,7 +53,7 @@ def listen(
     out: TextIO | None = None,
     channel: int | None = None,
 ) -> Summary:
-    """Listen and report to ``out`` (standard output) until ``seconds`` of sound were heard, SIGINT or SIGTERM.
+    """Listen and report to ``out`` (standard output) for ``seconds`` of sound, or until SIGINT or SIGTERM.
 
     ``as_json`` writes JSON lines (``kws.live.events``; ``levels`` adds level events); otherwise a terminal gets a
     live display and anything else plain sentences. ``thresholds`` (0..1) replace the model's own; ``channel`` is one
@@ -72,7 +72,7 @@ def listen(
                     device=microphone.name,
                     rate_hz=microphone.rate_hz,
                     channels=microphone.channels,
-                    engine=pipeline.engine,  # "auto" says little in a log
+                    engine=pipeline.engine,  # "auto" would say little in a log
                     thresholds=tuple(round(limit / SCORE_ONE, 6) for limit in limits_q15),
                 )
             )
@@ -83,7 +83,7 @@ def listen(
                 if session.finished:
                     break
             session.finish()
-        # The bars are gone; the summary is the last line that stays.
+        # The bars are cleared; the summary is the last line that stays.
         summary = session.summary(microphone.overflow_s)
         view.show(summary)
         return summary
@@ -98,28 +98,28 @@ def make_view(out: TextIO, as_json: bool, levels: bool) -> View:
 
 
 class _Session:
-    """What has been heard so far: counts samples, detections, latencies, levels."""
+    """The session so far: counts samples, detections, latencies, levels."""
 
     def __init__(self, pipeline: Pipeline, view: View, seconds: float | None, meter: "_Meter", device: str) -> None:
         self._pipeline = pipeline
         self._view = view
         self._left = sys.maxsize if seconds is None else round(seconds * SAMPLE_RATE_HZ)
-        self._heard = 0
+        self._samples = 0
         self._lost_s = 0.0
         self._latencies_ms: list[float] = []
         self._meter = meter
-        self._device, self._steady, self._told_silent = device, Steady(), False
+        self._device, self._steady, self._is_silent = device, Steady(), False
 
     @property
     def finished(self) -> bool:
-        """Whether as much was heard as was asked for."""
+        """Whether ``seconds`` of sound have been processed."""
         return self._left <= 0
 
     def take(self, block: Block, lost_s: float) -> None:
-        """Run one block and show what came of it."""
+        """Process one block and show its events."""
         samples = block.samples[: self._left]
         self._left -= len(samples)
-        self._heard += len(samples)
+        self._samples += len(samples)
         for detection in self._pipeline.push(samples):
             self._report(detection, block)
         self._show_peaks(self._pipeline.settled)
@@ -133,7 +133,7 @@ class _Session:
                 self._view.show(self._meter.read(self._time_s))
 
     def finish(self) -> None:
-        """Show the peaks that the end cuts short."""
+        """Show the peaks of detections whose refractory period the end cuts short."""
         self._show_peaks(self._pipeline.finish())
 
     def _show_peaks(self, settled: list[Detection]) -> None:
@@ -153,25 +153,25 @@ class _Session:
         )
 
     def _watch(self, samples: NDArray[np.int16]) -> None:
-        """Tell once of a device that gives no sound, and again when it has given some and stops."""
+        """Report a silent device once, and again if it gives sound and falls silent once more."""
         self._steady.push(samples)
         unchanged_s = self._steady.samples / SAMPLE_RATE_HZ
         silent = unchanged_s >= (SILENT_S if self._steady.throughout else SILENT_LATER_S)
-        if silent and not self._told_silent:
+        if silent and not self._is_silent:
             self._view.show(Silence(self._time_s, round(unchanged_s, 2), self._device))
-        self._told_silent = silent
+        self._is_silent = silent
 
     @property
     def _time_s(self) -> float:
-        return round(self._heard / SAMPLE_RATE_HZ, 4)
+        return round(self._samples / SAMPLE_RATE_HZ, 4)
 
     def _report(self, detection: Detection, block: Block) -> None:
-        # The sample that decided lies this far before the newest that the device had given.
+        # The deciding sample is this much older than the newest one that the device had given.
         captured_at_s = block.captured_at_s - (block.end_s - detection.time_s)
         latency_ms = 1000 * (time.monotonic() - captured_at_s)
         self._latencies_ms.append(latency_ms)
         self._view.show(
-            Heard(
+            Detected(
                 phrase=detection.phrase,
                 time_s=round(detection.time_s, 4),
                 score=round(detection.score, 6),
@@ -213,7 +213,7 @@ class _Meter:
 
 
 def dbfs(mean_square: float) -> float:
-    """Return the level of int16 samples with this mean square, in dB of full scale; digital silence is -inf's stand-in.
+    """Return the level of int16 samples with this mean square, in dB of full scale; ``QUIETEST_DBFS`` for silence.
 
     >>> round(dbfs(16384.0**2), 2)
     -6.02
@@ -225,7 +225,7 @@ def dbfs(mean_square: float) -> float:
 
 @contextmanager
 def _until_signal(stop: Callable[[], None]) -> Iterator[None]:
-    """Inside the block SIGINT and SIGTERM call ``stop`` in place of killing (only a main thread may ask for that)."""
+    """In the block, SIGINT and SIGTERM call ``stop`` instead of killing (only the main thread may set that)."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

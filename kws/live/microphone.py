@@ -1,6 +1,6 @@
 """The microphone: PortAudio through sounddevice, at any rate the device offers, as 16 kHz mono blocks.
 
-The one place that touches sounddevice; tests give a fake in place of ``load_driver``.
+The only module that uses sounddevice; tests replace ``load_driver`` by a fake.
 """
 
 import queue
@@ -19,13 +19,13 @@ from kws.errors import KwsError
 from kws.system.quiet import quiet_libraries
 
 BLOCK_MS = 20
-"""Fixed: PortAudio's own choice of block size loses samples on ALSA's pulse device."""
+"""Fixed, because PortAudio's own choice of block size loses samples on ALSA's pulse device."""
 
 QUEUE_SECONDS = 5
-"""Sound that waits while the detector is behind; what comes beyond is dropped and counted."""
+"""How much sound may wait while the detector is behind; more is dropped and counted."""
 
 FIRST_BLOCK_S, GONE_AFTER_S = 5.0, 2.0
-"""A device may take its time to start; then this long without a block means that it is gone."""
+"""How long a device may take to give its first block, and later the next one, before it counts as gone."""
 
 _NOT_OFFERED = (-9994, -9997, -9998)  # paSampleFormatNotSupported, paInvalidSampleRate, paInvalidChannelCount
 _UNAVAILABLE = -9985  # paDeviceUnavailable
@@ -35,7 +35,7 @@ _CLOSE_S = 1.0
 
 @dataclass(frozen=True)
 class Block:
-    """Sound at 16 kHz mono, int16 [n]; at ``captured_at_s`` of ``time.monotonic()`` the device had given ``end_s``.
+    """Sound at 16 kHz mono, int16 [n]; the device had given ``end_s`` at ``captured_at_s`` of ``time.monotonic()``.
 
     With a rate to convert, the last samples before ``end_s`` are still in the resampler and come with the next block.
     """
@@ -59,7 +59,7 @@ def load_driver() -> Any:
             raise
         reason = str(error.args[0])
         raise KwsError(
-            f"microphone: the sound system does not start ({reason}); repair its configuration (Linux: ALSA's)"
+            f"microphone: the sound system does not start ({reason}); check its configuration (on Linux: ALSA)"
         ) from error
     return sounddevice
 
@@ -75,16 +75,16 @@ def list_devices() -> list[str]:
     ]
 
 
-def find_device(driver: Any, wanted: str | int | None) -> dict[str, Any]:
+def find_device(driver: Any, query: str | int | None) -> dict[str, Any]:
     """Return the input device of this number, name or part of a name (any case); None is the system's default."""
     inputs = _inputs(driver)
     if not inputs:
         raise KwsError("microphone: this machine has no input device; connect one and try again")
-    if wanted is None:
+    if query is None:
         default = _default_index(driver)
         chosen = [device for device in inputs if device["index"] == default]
         return chosen[0] if chosen else inputs[0]
-    text = str(wanted).strip().lower()
+    text = str(query).strip().lower()
     if text.isdigit():
         chosen = [device for device in inputs if device["index"] == int(text)]
     else:
@@ -93,10 +93,12 @@ def find_device(driver: Any, wanted: str | int | None) -> dict[str, Any]:
         ]
     remedy = "see kws listen --list-devices"
     if not chosen:
-        raise KwsError(f"microphone: no input device is called {str(wanted)!r}; {remedy}")
+        raise KwsError(f"microphone: no input device is called {str(query)!r}; {remedy}")
     if len(chosen) > 1:
         numbers = ", ".join(str(device["index"]) for device in chosen)
-        raise KwsError(f"microphone: {str(wanted)!r} fits the devices {numbers}; give one of these numbers ({remedy})")
+        raise KwsError(
+            f"microphone: {str(query)!r} matches the devices {numbers}; give one of these numbers ({remedy})"
+        )
     return chosen[0]
 
 
@@ -104,8 +106,8 @@ class Microphone:
     """An open input device; a context manager that runs it. ``blocks`` yields its sound until ``stop`` is called.
 
     ``overflow_s`` is how much sound was lost: dropped here because the detector was behind, or reported by PortAudio.
-    ``channel`` is the one that is heard, counted from 1; ``MIX`` is the mean of all, and so is None, but of more than
-    two that is told.
+    ``channel`` is the one to use, counted from 1; ``MIX`` is the mean of all, and so is None, with a notice if there
+    are more than two.
 
     Raises:
         KwsError: PortAudio is missing, there is no such device or channel, or it is busy, refuses every format, or
@@ -129,7 +131,7 @@ class Microphone:
         self._resampler = Resampler(self.rate_hz)
 
     def __enter__(self) -> "Microphone":
-        """Start the device: from here on sound is kept."""
+        """Start the device: sound is kept from here on."""
         self._quiet.enter_context(quiet_libraries())
         try:
             self._stream.start()
@@ -146,7 +148,7 @@ class Microphone:
         self._stopped.set()
 
     def close(self) -> None:
-        """Give the device back. A driver that hangs on a device that is gone is left behind after a second."""
+        """Release the device. A driver that hangs because the device is gone is abandoned after a second."""
         self._stopped.set()
         closer = threading.Thread(target=self._close_stream, daemon=True)
         closer.start()
@@ -157,21 +159,21 @@ class Microphone:
         """Yield the sound as it comes; ends after ``stop``; ``KwsError`` when the device disappears."""
         frames = 0
         patience_s = FIRST_BLOCK_S
-        heard_at_s = time.monotonic()
+        last_block_at_s = time.monotonic()
         while not self._stopped.is_set():
             try:
                 samples, captured_at_s = self._queue.get(timeout=_POLL_S)
             except queue.Empty:
-                if self._finished.is_set() or time.monotonic() - heard_at_s > patience_s:
+                if self._finished.is_set() or time.monotonic() - last_block_at_s > patience_s:
                     raise self._gone() from None
                 continue
             frames += len(samples)
             yield Block(self._resampler.push(samples), frames / self.rate_hz, captured_at_s)
-            # Counted from here: the reader may have taken long over the block, which is not the device's silence.
-            heard_at_s, patience_s = time.monotonic(), GONE_AFTER_S
+            # Counted from here: if the reader took long over the block, that is not the device's fault.
+            last_block_at_s, patience_s = time.monotonic(), GONE_AFTER_S
 
     def _open(self, info: dict[str, Any]) -> tuple[Any, int, int]:
-        """Open at the first rate and channel count that the device offers; 16 kHz is wanted most."""
+        """Open at the first rate and channel count that the device offers, 16 kHz first."""
         rates = dict.fromkeys((SAMPLE_RATE_HZ, round(info["default_samplerate"])))
         most = int(info["max_input_channels"])
         # Two channels are the usual microphone, and are mixed down; a virtual device may promise 32.
@@ -208,7 +210,7 @@ class Microphone:
     def _take(self, data: NDArray[np.int16], frames: int, stream_time: Any, status: Any) -> None:
         """Copy one block out of PortAudio's thread: int16 [frames, channels]."""
         if status and status.input_overflow:
-            # PortAudio does not say how much it lost: at least one block.
+            # PortAudio does not say how much it lost; it is at least one block.
             self.overflow_s += frames / self.rate_hz
         age_s = float(stream_time.currentTime - stream_time.inputBufferAdcTime) - frames / self.rate_hz
         captured_at_s = time.monotonic() - (age_s if 0.0 < age_s < 1.0 else 0.0)
@@ -226,7 +228,7 @@ class Microphone:
             self._stream.abort()
             self._stream.close()
         except self._driver.PortAudioError:
-            return  # It is gone already; nothing is left to give back.
+            return  # It is gone already; there is nothing to release.
 
     def _refused(self, error: Exception) -> KwsError:
         text = str(error).lower()
@@ -238,9 +240,7 @@ class Microphone:
         return KwsError(f"microphone: {self.name} cannot be opened ({reason}); choose another device")
 
     def _gone(self) -> KwsError:
-        return KwsError(
-            f"microphone: {self.name} has stopped giving sound; was it unplugged? connect it and start again"
-        )
+        return KwsError(f"microphone: {self.name} stopped giving sound; check that it is plugged in and start again")
 
 
 def mix_down(data: NDArray[np.int16]) -> NDArray[np.int16]:
@@ -259,7 +259,9 @@ def _inputs(driver: Any) -> list[dict[str, Any]]:
     try:
         devices = list(driver.query_devices())
     except driver.PortAudioError as error:
-        raise KwsError(f"microphone: the sound system cannot be asked for devices ({error.args[0]})") from error
+        raise KwsError(
+            f"microphone: the sound system cannot list its devices ({error.args[0]}); check its configuration"
+        ) from error
     return [{"index": number, **device} for number, device in enumerate(devices) if device["max_input_channels"] > 0]
 
 

@@ -4,7 +4,7 @@ from rich.console import Group, RenderableType
 from rich.live import Live
 from rich.text import Text
 
-from kws.live.events import Event, Heard, Level, Listening, Silence, sentence
+from kws.live.events import Detected, Event, Level, Listening, Silence, sentence
 from kws.system.tables import Console, data
 
 QUIETEST_DBFS = -70.0
@@ -15,7 +15,7 @@ _LOUD_DBFS = -6.0  # Speech above this will soon clip.
 
 
 class Terminal:
-    """Two bars at the bottom that move, and above them everything that happened, with its time."""
+    """Two moving bars at the bottom, and above them every event with its time."""
 
     levels = True
 
@@ -39,12 +39,12 @@ class Terminal:
             return
         if isinstance(event, Listening):
             self._thresholds = dict(zip(event.phrases, event.thresholds, strict=True))
-        style = "bold green" if isinstance(event, Heard) else "bold red" if isinstance(event, Silence) else ""
+        style = "bold green" if isinstance(event, Detected) else "bold red" if isinstance(event, Silence) else ""
         self._console.print(data(sentence(event), style))
 
 
 def bars(level: Level, threshold: float, phrase: str = "") -> RenderableType:
-    """Return the level meter and the score bar, and whose score it is; the threshold is a mark on the score bar."""
+    """Return the level meter and the score bar with its phrase; the threshold is a mark on the score bar."""
     loudness = (level.dbfs - QUIETEST_DBFS) / -QUIETEST_DBFS
     level_style = "red" if level.dbfs > _LOUD_DBFS else "cyan"
     score_style = "green" if level.score >= threshold else "yellow"
@@ -59,7 +59,7 @@ def bars(level: Level, threshold: float, phrase: str = "") -> RenderableType:
 
 
 def bar(value: float, mark: float | None = None) -> str:
-    """Return a bar of 40 cells for a value in 0..1 (held to that range), with ``|`` where ``mark`` is.
+    """Return a bar of 40 cells for a value in 0..1 (clipped to that range), with ``|`` where ``mark`` is.
 
     >>> bar(0.1)
     '████                                    '

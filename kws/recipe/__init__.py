@@ -1,6 +1,6 @@
-"""A recipe: everything that decides what a detector becomes, in one TOML file.
+"""A recipe: all settings of a detector and its training, in one TOML file.
 
-``phrase = "computer"`` alone is a recipe, as is ``phrases = ["yes", "no"]``; every default is meant to make a good
+``phrase = "computer"`` alone is a recipe, as is ``phrases = ["yes", "no"]``; the defaults make a good
 detector. Unknown keys are refused.
 Paths in a recipe are relative to its file.
 """
@@ -33,7 +33,7 @@ from kws.recipe.train import TeacherConfig, TrainConfig
 class QuantizeConfig:
     """Quantization after training; the same training serves several.
 
-    ``calibration_clips``: how many drawn examples the activation ranges are chosen on. ``weight_bits`` 4: most weights
+    ``calibration_clips``: on how many drawn examples the activation ranges are chosen. ``weight_bits`` 4: most weights
     take half a byte on the device (see ``kws.compress.quantize.lower.four_bits``).
     """
 
@@ -47,7 +47,7 @@ class QuantizeConfig:
 
 @dataclass(frozen=True)
 class DetectorSettings:
-    """Smoothing and confidence windows in the model's steps, the pause after a detection (kws.detector.decision)."""
+    """Smoothing and confidence windows in the model's steps, the refractory period (kws.detector.decision)."""
 
     smooth_frames: int = 3
     max_frames: int = 1
@@ -55,16 +55,16 @@ class DetectorSettings:
 
 
 NAMED_PHRASES = 3
-"""A model for more phrases is named by the first alone."""
+"""A model for more phrases than this is named after the first one."""
 
 
 @dataclass(frozen=True)
 class DataConfig:
-    """A further manifest to learn from: its path, and the labels to take from it (none named: all).
+    """One more manifest to learn from: its path, and which labels to use (none named: all).
 
-    ``positives = false``: everything but the recordings of the phrases themselves; they are neither learned from nor
-    chosen by. ``other_words = false``: no recordings of other words said alone, ``neg_word`` and every label that is no
-    phrase of this recipe; from text alone, how they were recorded would tell them from the phrase.
+    ``positives = false`` leaves out recordings of the phrases; neither training nor the choice of states and thresholds
+    uses them. ``other_words = false`` leaves out recordings of single other words: ``neg_word`` and every label that is
+    not a phrase of this recipe. If the phrase is only synthesized, the model would tell such words by their recording.
     """
 
     manifest: str
@@ -75,7 +75,7 @@ class DataConfig:
 
 @dataclass(frozen=True)
 class Recipe:
-    """What is listened for (``phrase``, or ``phrases``: one of the two), and a table of settings for every part.
+    """What to detect (either ``phrase`` or ``phrases``), and a table of settings for every part.
 
     ``label_unit`` says what the model's outputs beside the filler stand for: each distinct word (phrases may share
     words; a phrase's words count in any order), or each whole phrase.
@@ -98,19 +98,21 @@ class Recipe:
     data: tuple[DataConfig, ...] = ()
 
     def __post_init__(self) -> None:
-        """Check what no part can check alone."""
+        """Check what no table can check by itself."""
         self._check_phrases()
         if not 0 <= self.seed < 2**32:
             raise ValueError(f"seed must be 0 to {2**32 - 1}")
         self._check_lessons()
         if not self.synthesis.positives and not any(entry.positives for entry in self.data):
-            raise ValueError("synthesis.positives is 0 and no [[data]] is named; let one of them give the phrase")
+            raise ValueError("synthesis.positives is 0 and no [[data]] gives the phrase; change one of them")
         labels = len(self.labels())
         if labels > MAX_LABELS:
             what = f"{labels - 1} words" if self.label_unit == "words" else f"{labels - 1} phrases"
-            raise ValueError(f"phrases have {what} to tell apart; at most {MAX_LABELS - 1} are possible")
+            raise ValueError(f"phrases have {what} in all; give at most {MAX_LABELS - 1}")
         if self.detector.max_frames == 1 and any(len(labels) > 1 for labels in self.keywords()):
-            raise ValueError('detector.max_frames must be above 1 with label_unit = "words": words come one by one')
+            raise ValueError(
+                'detector.max_frames must be above 1 with label_unit = "words": the words come one after another'
+            )
         try:
             self.detector_config()
         except ValueError as error:
@@ -120,15 +122,19 @@ class Recipe:
         if (self.phones.weight > 0.0 or self.teacher.steps) and self.train.frame_step != 1:
             raise ValueError("train.frame_step must be 1 with phones.weight or a teacher: they learn from every step")
         if self.phones.is_used and self.train.shards:
-            raise ValueError("train.shards hold neither phones nor pieces; drop them or the phones table")
+            raise ValueError(
+                "train.shards cannot be used with phones or pieces; remove train.shards or the table [phones]"
+            )
         if self.phones.pretrain_steps and self.phones.weight == 0.0:
             raise ValueError("phones.pretrain_steps needs phones.weight above 0")
         if self.phones.pretrain_steps >= min(self.train.steps, self.teacher.steps or self.train.steps):
-            raise ValueError("phones.pretrain_steps must be fewer than train.steps and teacher.steps, which hold them")
+            raise ValueError(
+                "phones.pretrain_steps must be less than train.steps and teacher.steps, which include them"
+            )
 
     def _check_phrases(self) -> None:
         if bool(self.phrase) == bool(self.phrases):
-            what = "and phrases exclude one another" if self.phrase else "is missing"
+            what = "and phrases are both given" if self.phrase else "is missing"
             raise ValueError(f'phrase {what}; give phrase = "computer", or phrases = ["yes", "no"]')
         try:
             words = {phrase: phrase_words(phrase) for phrase in self.wake_phrases}
@@ -138,13 +144,13 @@ class Recipe:
             raise ValueError(str(error)) from error
         for one, other in itertools.permutations(self.wake_phrases, 2):
             if contains(one, other):
-                raise ValueError(f"phrases: {other!r} is heard in {one!r}, so they cannot be told apart; drop one")
+                raise ValueError(f"phrases: {other!r} is part of {one!r}, so it would be detected in it; remove one")
         if self.label_unit == "words" and len({frozenset(one) for one in words.values()}) < len(words):
             raise ValueError('phrases have the same words in another order; set label_unit = "phrase"')
 
     @property
     def wake_phrases(self) -> tuple[str, ...]:
-        """Every phrase that is listened for, as written.
+        """Every phrase to detect, as written.
 
         >>> Recipe("computer").wake_phrases, Recipe(phrases=("yes", "no")).wake_phrases
         (('computer',), ('yes', 'no'))
@@ -153,7 +159,7 @@ class Recipe:
 
     @property
     def name(self) -> str:
-        """What files of this recipe's model are called: the phrases' slugs, the first alone of more than three.
+        """The name of the model and its directory: the phrases' slugs; of more than three the first and a count.
 
         >>> Recipe("Hey Marvin").name, Recipe(phrases=("yes", "no")).name, Recipe(phrases=tuple("abcd")).name
         ('hey_marvin', 'yes+no', 'a+3')
@@ -163,7 +169,7 @@ class Recipe:
 
     @property
     def model_name(self) -> str:
-        """What the model's file is called, without its ending.
+        """The name of the model's file, without the extension.
 
         >>> Recipe("Hey Marvin", quantize=QuantizeConfig(weight_bits=4)).model_name
         'hey_marvin_int4'
@@ -184,7 +190,7 @@ class Recipe:
         return self._outputs()[0]
 
     def keywords(self) -> tuple[tuple[int, ...], ...]:
-        """Return which labels each phrase is heard by: for each of its words in order, or one.
+        """Return each phrase's labels: one for each of its words in order, or one for the phrase.
 
         >>> longer = DetectorSettings(max_frames=100)
         >>> Recipe(phrases=("hey marvin", "hey alexa"), label_unit="words", detector=longer).keywords()
@@ -205,7 +211,7 @@ class Recipe:
 
     def _outputs(self) -> tuple[tuple[str, ...], tuple[tuple[int, ...], ...]]:
         labels = ["filler"]
-        places: dict[tuple[str, int], int] = {}  # a word and the how many-th time the phrase has it -> its label
+        places: dict[tuple[str, int], int] = {}  # (word, how often it came before in the phrase) -> its label
         keywords = []
         for phrase in self.wake_phrases:
             units = phrase_words(phrase) if self.label_unit == "words" else (slug(phrase),)
@@ -232,7 +238,7 @@ def _new_label(unit: str, labels: Sequence[str]) -> str:
 
 
 def load_recipe(path: Path) -> Recipe:
-    """Read a recipe; the paths in it come back as seen from the working directory.
+    """Read a recipe; its paths are returned relative to the working directory.
 
     Raises:
         KwsError: the file cannot be read, a key is unknown or missing, or a value is wrong.

@@ -1,4 +1,4 @@
-"""What the command line changes of a recipe, so that one recipe serves every phrase and every corpus."""
+"""Values from the command line that replace a recipe's, so that one recipe serves every phrase and corpus."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,13 +10,13 @@ from kws.recipe import DataConfig, Recipe, load_recipe
 
 @dataclass(frozen=True)
 class Overrides:
-    """Values in place of the recipe's own; what is left out stays.
+    """Values that replace the recipe's own; what is not given stays.
 
     Attributes:
-        phrases: what is listened for.
-        manifests: files, or folders that hold a manifest.csv, for the recipe's ``[[data]]``. They keep the settings of
-            the entries they stand for: one entry's go to all of them, several entries need one each, in their order.
-        seed: of everything that is drawn.
+        phrases: what to detect.
+        manifests: files, or folders with a manifest.csv, for the recipe's ``[[data]]``. They take the settings of the
+            entries that they replace: those of a single entry apply to all; several entries need one each, in order.
+        seed: of all that is random.
         language: of the synthesizers.
         weight_bits: of the quantized model, 8 or 4.
 
@@ -31,10 +31,10 @@ class Overrides:
     weight_bits: Literal[8, 4] | None = None
 
     def load(self, path: Path) -> Recipe:
-        """Read a recipe and change it.
+        """Read a recipe and apply the values to it.
 
         Raises:
-            KwsError: the file is not a recipe, or the values do not go with it.
+            KwsError: the file is not a recipe, or the values do not fit it.
         """
         return self.apply(load_recipe(path), str(path))
 
@@ -42,7 +42,7 @@ class Overrides:
         """Return the changed recipe; ``where`` names it in errors.
 
         Raises:
-            KwsError: the values do not go with the recipe.
+            KwsError: the values do not fit the recipe.
         """
         values: dict[str, Any] = {"data": self._data(recipe.data, where)}
         if self.phrases:
@@ -67,7 +67,7 @@ class Overrides:
             entries = (entries or (DataConfig(""),)) * len(paths)
         if len(entries) != len(paths):
             raise KwsError(
-                f"{where}: has {len(entries)} [[data]] entries and {len(paths)} manifests are given in their place; "
-                "give one for each, in their order"
+                f"{where}: has {len(entries)} [[data]] entries, but the number of manifests given is {len(paths)}; "
+                "give one for each entry, in the same order"
             )
         return tuple(replace(entry, manifest=path) for entry, path in zip(entries, paths, strict=True))

@@ -1,4 +1,4 @@
-"""How a model is fitted: the settings of training and of a teacher."""
+"""The settings of training and of a teacher."""
 
 from dataclasses import dataclass, field
 from typing import Literal
@@ -9,59 +9,59 @@ from kws.models.configs import ModelConfig
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """How the model is fitted. Steps, not minutes, so that a seed gives the same model on the same machine."""
+    """How the model is trained. Steps, not minutes, so that a seed gives the same model on the same machine."""
 
     steps: int = 2500
-    # Of all processes together, where there are several.
+    # The batch of all processes together.
     batch_clips: int = 128
     # muon: Muon for the matrices of hidden layers, AdamW for the rest; adamw: for all (kws.train.fit.optimizers).
     optimizer: Literal["muon", "adamw"] = "muon"
     learning_rate: float = 1e-2
     warmup_share: float = 0.05
     weight_decay: float = 1e-2
-    # The gradient's norm is cut down to this; 0: never.
+    # The gradient's norm is clipped to this; 0: never.
     gradient_norm: float = 5.0
-    # The model that is tried and kept is a mean of the weights over the last 1 / (1 - decay) steps; 0: the last ones.
+    # The model that is evaluated and kept averages the weights of the last 1 / (1 - decay) steps; 0: no average.
     average_decay: float = 0.998
-    # Every how many steps of the model the loss is taken, from another first one each time: neighbours are nearly
-    # alike, so more clips in the same time teach more. Max-pooling looks for the best of them all.
+    # The loss is taken at every n-th step of the model, with an offset that rotates: neighbours are nearly alike, so
+    # more clips in the same time teach more. Max-pooling picks the best of all steps.
     frame_step: int = 1
-    # frame: cross-entropy of every frame's label. max_pool: of the best frame in the label's window alone, for words
-    # whose end is only roughly known (see kws.train.loss). It learns more slowly: one frame of a window teaches.
+    # frame: cross-entropy of every frame's label. max_pool: of only the best frame in the label's window, for words
+    # whose end is only roughly known (see kws.train.loss). It learns more slowly, as one frame of a window teaches.
     loss: Literal["frame", "max_pool"] = "frame"
-    # The window around a phrase's end (max_pool: a label's end) in which the detector should say it, and how far
-    # before and after it nothing is asked.
+    # The window around a phrase's end (max_pool: a label's end) in which the detector should fire, and how far before
+    # and after that window frames do not count in the loss.
     label_before_ms: int = 100
     label_after_ms: int = 300
     label_guard_ms: int = 250
-    # Frames this close to a keyword word's edge are left out of the frame loss: nobody knows the label there.
+    # Frames this close to the edge of a keyword word are left out of the frame loss: their label is uncertain.
     edge_ms: int = 20
     label_smoothing: float = 0.0
-    # Weight of a keyword frame (max_pool: of a keyword) beside filler in the loss.
+    # Weight of a keyword frame (max_pool: of a keyword) in the loss, relative to filler.
     keyword_weight: float = 1.0
-    # The filler frames of each clip that the model gets most wrong: their share, and their weight beside all of them.
+    # The filler frames of each clip with the largest loss: their share, and the weight of their extra loss term.
     hard_share: float = 0.05
     hard_weight: float = 0.3
-    # How many times on the way the model is tried on streams of held-out voices; the best state is kept. It is judged
-    # by the misses around this many false accepts per hour.
+    # How many times the model is evaluated on streams of held-out voices during training; the best state is kept,
+    # judged by the misses around this many false accepts per hour.
     trials: int = 10
     select_false_accepts_per_hour: float = 1.0
-    # Of the held-out clips at most: recordings of the phrase, hours of other speech, examples for the held-out loss.
+    # At most so many held-out recordings of the phrase, hours of other speech, examples for the held-out loss.
     dev_positives: int = 300
     dev_hours: float = 1.0
     dev_clips: int = 256
-    # How many steps train on a drawn batch, each time at another level, in another colour, with more noise. Several
-    # processes have the very loss curve of one at 1 alone: a process lays only its own clips under one another.
+    # How many steps train on each drawn batch, every time at another level, with another frequency response and more
+    # noise. Only with 1 do several processes have the loss curve of one: above, each mixes only its own clips.
     reuse: int = 4
-    # What the teacher's posteriors count beside the labels, where the recipe has a teacher.
+    # Weight of the teacher's posteriors relative to the labels, if the recipe has a teacher.
     teacher_weight: float = 1.0
-    # Feature shards to train from (a path with * and ?), instead of drawing examples while training.
+    # Feature shards to train on (a path with * and ?), instead of drawing examples during training.
     shards: str = ""
-    # A checkpoint is written after each trial, after this many seconds, and when the run is stopped.
+    # A checkpoint is written after each evaluation, every so many seconds, and when the run is stopped.
     checkpoint_every_s: float = 120.0
-    # Logs for TensorBoard beside the checkpoint, where the package is installed.
+    # Logs for TensorBoard beside the checkpoint, if the package is installed.
     tensorboard: bool = True
-    # auto: a GPU where there is one.
+    # auto: a GPU if there is one.
     device: Literal["auto", "cpu", "cuda"] = "auto"
     # Workers that prepare examples, and threads of torch; 0: share the processors between them.
     workers: int = 0

@@ -1,4 +1,4 @@
-"""What ``kws info`` says: the model's facts, what it learned from, and which arithmetic would run it here."""
+"""What ``kws info`` prints: the model's facts, the data it learned from, and which engine would run it here."""
 
 from typing import Any
 
@@ -10,14 +10,14 @@ from kws.detector.model_file import KwsModel
 from kws.system.tables import SIMPLE, Table, printed
 
 _OF = {"micro": "ESPHome's, "}
-"""Whose frontend it is, where it is not the project's own."""
+"""Who made the frontend, if it is not the project's own."""
 
 
 def describe(model: KwsModel) -> dict[str, Any]:
-    """Return the model's summary and what kws makes of it here and now.
+    """Return the model's summary, with what depends on this machine and this version of kws.
 
-    Under "runtime", whether the compiled C99 or numpy is in use and why. Under "commercial_use", what the licences of
-    the ledger together say (``kws.data.licences``), and in each row of the ledger what its own says.
+    "runtime": whether the compiled C99 or numpy would run it, and why. "commercial_use": what all licences of the
+    ledger together allow (``kws.data.licences``); in each row of the ledger, what its own licence allows.
     """
     reason = runtime.reason()
     in_use = {"in_use": "numpy" if reason else "compiled C99", "reason": reason}

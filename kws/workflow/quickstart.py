@@ -1,4 +1,4 @@
-"""From a phrase's text to a verified detector: each step is the same call that its own command makes."""
+"""``kws quickstart``: from a phrase's text to a verified detector; each step is what its own command calls."""
 
 import json
 from dataclasses import dataclass
@@ -21,15 +21,15 @@ from kws.workflow.train import Trained, synthetic_manifests, train_recipe
 
 VERIFY_SECONDS = 60.0
 PHRASE = "computer"
-"""What is trained where neither the command line nor a recipe says it."""
+"""The phrase if neither the command line nor a recipe gives one."""
 
 
 @dataclass(frozen=True)
 class Options:
-    """What the command line gives: the phrase and, where not the default, where to and what from.
+    """The options of the command line; None is the default.
 
-    ``data`` are manifests in place of those of the recipe's ``[[data]]``; ``real`` is a directory with a manifest.csv
-    of recordings that the finished detector is evaluated on as well.
+    ``data`` are manifests that replace those of the recipe's ``[[data]]``; ``real`` is a directory with a manifest.csv
+    of recordings on which the finished detector is evaluated as well.
     """
 
     phrase: str | None = None
@@ -42,7 +42,7 @@ class Options:
 
 
 def run(options: Options) -> Summary:
-    """Make, prove and measure a detector; everything lands in one directory, nothing in it is overwritten."""
+    """Make, verify and evaluate a detector; all results are in one directory, and no trained model is overwritten."""
     recipe = _recipe(options)
     out = options.out or Path("out") / recipe.name
     real = _real_manifest(options.real)
@@ -64,13 +64,13 @@ def _run(recipe: Recipe, out: Path, real: Path | None) -> Summary:
 
 
 def _held_out(recipe: Recipe, out: Path, trained: Trained) -> list[tuple[str, Corpus]]:
-    """Return what the finished detector is measured on: held-out voices, else the recordings' test split."""
+    """Return the corpora for the final evaluation: held-out voices, else the recordings' test split."""
     if recipe.synthesis.positives and recipe.synthesis.test_share > 0.0:
         return [("held-out voices", trained.corpus(path)) for path in synthetic_manifests(recipe, out)]
     manifests = dict.fromkeys(Path(entry.manifest) for entry in recipe.data)
     corpora = [trained.corpus(manifest) for manifest in manifests]
-    tested = [one for one in corpora if any(clip.split == "test" for clip in one.clips)]
-    return [(one.folder.name, one) for one in tested]
+    with_test = [one for one in corpora if any(clip.split == "test" for clip in one.clips)]
+    return [(one.folder.name, one) for one in with_test]
 
 
 def _recipe(options: Options) -> Recipe:
@@ -86,5 +86,5 @@ def _real_manifest(directory: Path | None) -> Path | None:
         return None
     manifest = directory / "manifest.csv"
     if not manifest.exists():
-        raise KwsError(f"{manifest}: no such manifest; give --real a directory that holds a manifest.csv")
+        raise KwsError(f"{manifest}: there is no such file; give --real a directory that holds a manifest.csv")
     return manifest

@@ -17,7 +17,7 @@ NEAR_PHRASES = "neg_phrase"
 
 @dataclass(frozen=True)
 class Summary:
-    """What was made and how good it is, for a person and for a program."""
+    """The results of a run, as text and as JSON-ready data."""
 
     model_path: Path
     info: dict[str, Any]
@@ -72,9 +72,9 @@ class Summary:
         details = quote(str(self.model_path.parent / "evaluation.txt"))
         bundle = {f"make -C {quote(str(path))} test" for path in (self.exported.bundle,) if path is not None}
         commands = {
-            f"{kws} listen {model}": "say it",
-            f"{kws} detect {model} FILE...": "find it in recordings",
-            f"{kws} info {model}": "what it is and what it learned from",
+            f"{kws} listen {model}": "say the phrase into the microphone",
+            f"{kws} detect {model} FILE...": "find the phrase in recordings",
+            f"{kws} info {model}": "the model's size, operating points and data",
             **dict.fromkeys(bundle, "the C99 firmware bundle tests itself"),
             f"less {details}": "every label, speaker and false accept",
         }
@@ -83,9 +83,9 @@ class Summary:
 
 
 def program() -> str:
-    """Return how the user can call ``kws`` again: by its name where the shell finds it, else as it was called now.
+    """Return the command that runs ``kws``: its name if the shell finds it, else the path that was used now.
 
-    `make demo` runs it out of a `.venv` that nobody has activated.
+    `make demo` runs it from a `.venv` that is not activated.
     """
     called = sys.argv[0]
     return quote(called) if Path(called).name == "kws" and shutil.which("kws") is None else "kws"

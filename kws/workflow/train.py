@@ -1,4 +1,4 @@
-"""``kws train``: a recipe to a finished `.kws` file; nothing that was trained before is lost."""
+"""``kws train``: from a recipe to a finished `.kws` file; no older model is lost."""
 
 import glob
 import sys
@@ -25,13 +25,13 @@ from kws.train.run import train
 
 @dataclass(frozen=True)
 class Trained:
-    """A finished model's file, and what was read of the recipe's manifests to make it: nothing where it was there."""
+    """A finished model's file, and the data read from the recipe's manifests; empty if the model already existed."""
 
     path: Path
     data: RecipeData
 
     def corpus(self, manifest: Path) -> Corpus:
-        """Return what a manifest holds, which is read where it was not read before."""
+        """Return the corpus of a manifest, read now unless training has read it."""
         known = (one for one in self.data.whole if one.manifest == manifest)
         return next(known, None) or corpus.read(manifest)
 
@@ -39,9 +39,9 @@ class Trained:
 def train_recipe(recipe: Recipe, out: Path | None) -> Trained:
     """Synthesize, train, quantize and set operating points.
 
-    A directory that holds a finished model of the same recipe and the same clips is used as it is; an older model of
-    another recipe, or of clips that have changed since, keeps its bytes under a numbered name. Started by torchrun, all
-    processes train; the first does the rest.
+    A finished model of the same recipe and the same clips in the directory is kept as it is; a model of another recipe,
+    or of clips that have changed, is renamed to a numbered name. Under torchrun all processes train; the first one does
+    the rest.
     """
     with joined(recipe.train.device) as ranks:
         return _train_recipe(recipe, out, ranks)
@@ -53,7 +53,7 @@ def _train_recipe(recipe: Recipe, out: Path | None, ranks: Ranks) -> Trained:
     recordings = cache(partial(read_recordings, recipe))
     if ranks.share(_is_finished(recipe, model_path, recordings) if ranks.first else None):
         return Trained(model_path, recordings() if recordings.cache_info().currsize else RecipeData())
-    # read now: a mistake in the user's own data is better told before anything is synthesized
+    # read now: report mistakes in the user's data before anything is synthesized
     if ranks.first:
         recordings().check_copies()
     with locked(out) if ranks.first else nullcontext():
@@ -61,7 +61,7 @@ def _train_recipe(recipe: Recipe, out: Path | None, ranks: Ranks) -> Trained:
 
 
 def _make(recipe: Recipe, model_path: Path, recordings: RecipeData, ranks: Ranks) -> RecipeData:
-    """Make the model and return all that it was made from."""
+    """Make the model and return all the data that it was made from."""
     out, learned_from = model_path.parent, digest(recipe, recordings)
     synthetic = synthetic_manifests(recipe, out)
     with ranks.first_before_others():
@@ -78,42 +78,40 @@ def _make(recipe: Recipe, model_path: Path, recordings: RecipeData, ranks: Ranks
 
 
 def _is_finished(recipe: Recipe, model_path: Path, recordings: Callable[[], RecipeData]) -> bool:
-    """Whether the model is there, of this recipe and of what it learns from now, and say so."""
+    """Whether the model of this recipe and its present clips exists already; print the answer."""
     if not model_path.exists() or without_places(load(model_path).recipe) != without_places(to_data(recipe)):
         return False
     noted, shards = _noted_clips(model_path), recipe.train.shards
-    # What it was trained on need not be there any more.
-    there = all(Path(entry.manifest).exists() for entry in recipe.data) and bool(not shards or glob.glob(shards))
-    if there and noted.exists() and noted.read_text(encoding="utf-8").strip() != digest(recipe, recordings()):
-        print(
-            f"{model_path} was trained on other clips than the recipe's data has now; training again", file=sys.stderr
-        )
+    # The data that it was trained on may have been deleted since.
+    data_exists = all(Path(entry.manifest).exists() for entry in recipe.data) and bool(not shards or glob.glob(shards))
+    if data_exists and noted.exists() and noted.read_text(encoding="utf-8").strip() != digest(recipe, recordings()):
+        print(f"{model_path} was trained on clips that have changed since; training again", file=sys.stderr)
         return False
     print(
-        f"{model_path} is already trained from this recipe and these clips; move it away to train it again",
+        f"{model_path} is already trained with this recipe and these clips; move it away to train it again",
         file=sys.stderr,
     )
     return True
 
 
 def _noted_clips(model_path: Path) -> Path:
-    """Where a run notes what the model was trained on: several of one training may stand beside each other."""
+    """The file with the digest of the clips of a model; a directory may hold several models of one training."""
     return model_path.parent / "training" / f"{model_path.stem}_clips.txt"
 
 
 def synthetic_manifests(recipe: Recipe, out: Path) -> list[Path]:
-    """Return the manifest of what is synthesized for the recipe; none where it is to learn from recordings alone."""
+    """Return the manifest of the recipe's synthetic clips; none if it learns from recordings alone."""
     has_any = recipe.synthesis.positives or recipe.synthesis.negatives
     return [synthesis_directory(out) / "manifest.csv"] if has_any else []
 
 
 def synthesis_directory(out: Path) -> Path:
-    """Where a run keeps its synthetic clips."""
+    """The directory of a run's synthetic clips."""
     return out / "synthesis"
 
 
 def keep_older(path: Path) -> None:
-    """Move what stands at ``path`` to the first free numbered name beside it, so that no trained model is lost."""
+    """Rename an existing ``path`` to the first free numbered name, so that no trained model is lost."""
     if path.exists():
         number = 1
         while (older := path.with_name(f"{path.stem}.{number}{path.suffix}")).exists():

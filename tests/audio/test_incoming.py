@@ -13,7 +13,7 @@ import pytest
 import soundfile
 from numpy.typing import NDArray
 
-from kws.audio import Pcm, heard, open_sound, raw, read_audio
+from kws.audio import Pcm, mono_16k, open_sound, raw, read_audio
 from kws.errors import KwsError
 
 SOUND = np.convolve(np.random.default_rng(1).standard_normal(30000), np.hanning(20), "same") * 0.05
@@ -46,7 +46,7 @@ def listen(
     content: bytes, samples: Pcm | None = None, piece: int = 1 << 16, channel: int | None = None
 ) -> NDArray[np.int16]:
     with pipe(content, piece) as place, open_sound(place, samples) as sound:
-        return np.concatenate(list(heard(sound, channel)))
+        return np.concatenate(list(mono_16k(sound, channel)))
 
 
 def refusal(content: bytes, samples: Pcm | None = None) -> str:
@@ -92,7 +92,7 @@ def test_wav_is_heard_while_it_comes(tmp_path: Path, format: str, subtype: str) 
     half = len(content) // 2
     os.write(theirs, content[:half])
     with open_sound(Path(f"/dev/fd/{ours}")) as sound:
-        pieces = heard(sound)
+        pieces = mono_16k(sound)
         first = next(pieces)
         assert 1900 < len(first) <= 2000
         os.write(theirs, content[half:])
@@ -119,7 +119,7 @@ def test_samples_without_a_header(layout: str, channels: int) -> None:
 
 
 def test_floats_without_a_header_are_held_to_full_scale() -> None:
-    assert "holds floats of 32768" in refusal(np.full(99, 32768.0, "<f4").tobytes(), raw("f32le", 16000))
+    assert "holds floats up to 32768" in refusal(np.full(99, 32768.0, "<f4").tobytes(), raw("f32le", 16000))
     assert "NaN" in refusal(np.full(99, np.nan, "<f4").tobytes(), raw("f32le", 16000))
 
 
@@ -150,13 +150,13 @@ def test_a_second_recording_is_refused(tmp_path: Path) -> None:
 def test_what_is_no_sound_is_refused(tmp_path: Path) -> None:
     content = encode(tmp_path / "a", "WAV", "PCM_16")
     layout = raw("s16le", 16000)
-    assert "ends before any sound came" in refusal(b"")
-    assert "ends before any sound came" in refusal(b"", layout)
+    assert "ended before any sound arrived" in refusal(b"")
+    assert "ended before any sound arrived" in refusal(b"", layout)
     assert "zero samples" in refusal(content[:40] + b"\0" * 4)
     assert "ends before its sound begins" in refusal(content[:30])
     assert "is not a sound file" in refusal(b"hello world\n" * 9999)
     assert "is not a sound file" in refusal(b"\0" * 99999)
-    assert "begins as a sound file does" in refusal(content, layout)
+    assert "begins with the header of a sound file" in refusal(content, layout)
     assert "sample rate of 1 Hz" in refusal(content[:24] + struct.pack("<I", 1) + content[28:])
     assert "declares 4294967295 bytes" in refusal(content[:16] + b"\xff" * 4 + content[20:])
 
@@ -168,7 +168,7 @@ def test_sound_through_a_pipe_needs_little_memory() -> None:
         with pipe(second * 20) as place, open_sound(place, raw("s16le", 192000, 4)) as sound:
             tracemalloc.reset_peak()
             before, _ = tracemalloc.get_traced_memory()
-            assert sum(map(len, heard(sound, 1))) == 20 * 16000
+            assert sum(map(len, mono_16k(sound, 1))) == 20 * 16000
             _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()

@@ -251,7 +251,7 @@ def test_a_file_without_a_detection_says_how_close_it_came(run: Run, model_path:
     soundfile.write(tmp_path / "a.wav", np.arange(16000, dtype=np.int16) % 2, 16000)
     result = run("detect", model_path, "a.wav")
     assert (result.returncode, result.stdout) == (0, "")
-    assert "a.wav: 'beep' was not heard  (highest score 0.0" in result.stderr
+    assert "a.wav: 'beep' was not detected  (highest score 0.0" in result.stderr
     assert run("detect", model_path, "a.wav", "--json").stderr == ""
 
 
@@ -370,7 +370,7 @@ def test_each_phrase_has_a_threshold_of_its_own(run: Run, two_phrases: Path) -> 
         (("0",), "it would fire once, in the first step, and never again"),
         (("beep=0",), "threshold of 'beep' must be above 0"),
         (("beep=loud",), "neither a number nor PHRASE=NUMBER"),
-        (("siri=0.5",), "threshold of 'siri': the model has no such phrase; it listens for 'beep', 'high chirp'"),
+        (("siri=0.5",), "threshold of 'siri': the model has no such phrase; its phrases are 'beep', 'high chirp'"),
     ],
 )
 @pytest.mark.parametrize("command", [("detect", "two.kws", "a.wav"), ("listen", "two.kws")])
@@ -401,7 +401,7 @@ def test_the_whole_curve_of_scores(run: Run, two_phrases: Path, tmp_path: Path) 
 def test_scores_are_of_one_file_and_whole_or_not_there(run: Run, two_phrases: Path, tmp_path: Path) -> None:
     assert "one sound file" in run("detect", two_phrases, "a.wav", "a.wav", "--scores", "b.csv").stderr
     before = (tmp_path / "a.wav").read_bytes()
-    assert "this is what is read" in run("detect", two_phrases, "a.wav", "--scores", "./a.wav").stderr
+    assert "this file is an input" in run("detect", two_phrases, "a.wav", "--scores", "./a.wav").stderr
     assert (tmp_path / "a.wav").read_bytes() == before
     (tmp_path / "b.csv").write_text("mine")
     (tmp_path / "bad.wav").write_bytes((tmp_path / "a.wav").read_bytes()[:100_000])

@@ -112,13 +112,13 @@ def test_detections_are_printed_while_the_sound_still_comes(folder: Path, expect
 
 def test_bad_pipes_are_refused(run: Run, folder: Path) -> None:
     model, wav = folder / "beep.kws", (folder / "a.wav").read_bytes()
-    assert "standard input: ends before any sound came" in refused(run("detect", model, "-"))
+    assert "standard input: ended before any sound arrived" in refused(run("detect", model, "-"))
     assert "standard input: is not a sound file" in refused(run("detect", model, "-", stdin=b"hello world\n" * 99))
     odd = run("detect", model, "-", "--raw", "s16le", "--rate", "16000", stdin=b"12345")
     assert "standard input: ends in the middle of a sample (1 of 2 bytes)" in refused(odd)
     cut = run("detect", model, "-", "--json", stdin=wav[: len(wav) // 2])
     assert "standard input: is cut short" in refused(cut)
-    assert cut.stdout.count(b"\n") >= 3  # what came was heard
+    assert cut.stdout.count(b"\n") >= 3  # what arrived was processed
 
 
 def test_a_terminal_and_a_closed_input_are_no_sound(run: Run, folder: Path) -> None:
@@ -135,8 +135,8 @@ def test_a_terminal_and_a_closed_input_are_no_sound(run: Run, folder: Path) -> N
     ("options", "sentence"),
     [
         (("--raw", "s16le"), "--raw needs --rate"),
-        (("--rate", "16000"), "--rate and --channels are for sound without a header"),
-        (("--channels", "2"), "--rate and --channels are for sound without a header"),
+        (("--rate", "16000"), "--rate and --channels describe sound without a header"),
+        (("--channels", "2"), "--rate and --channels describe sound without a header"),
         (("--raw", "s17le", "--rate", "16000"), "'s17le' is not one of"),
         (("--raw", "s16le", "--rate", "100"), "100 is not in the range 4000<=x<=768000"),
         (("--channel", "0"), "0 is not in the range"),
@@ -164,7 +164,7 @@ def test_a_channel_is_chosen(run: Run, folder: Path, six: Path, expected: list[f
     assert times(run("detect", model, "-", "--channel", "1", "--json", stdin=six.read_bytes())) == expected
     assert times(run("detect", model, six, "--channel", "2", "--json")) == []
     mixed = run("detect", model, six, six, "--json")
-    assert mixed.stderr.decode().count("its 6 channels are mixed to one; choose one by --channel 1 to 6") == 1
+    assert mixed.stderr.decode().count("its 6 channels are mixed to one; choose one with --channel 1 to 6") == 1
     assert run("detect", model, six, "--channel", "mix", "--json").stderr == b""
     assert "has 6 channels, so there is no channel 7" in refused(run("detect", model, six, "--channel", "7"))
     mono = run("detect", model, folder / "a.wav", "--channel", "2")

@@ -35,9 +35,9 @@ def test_every_burst_is_found_at_its_time(tone_model: KwsModel, take: Path, burs
 def test_the_size_of_the_blocks_changes_nothing(tone_model: KwsModel, take: Path, block_s: float) -> None:
     partials = list(detect_blocks(tone_model, take, block_s=block_s))
     assert [found for partial in partials for found in partial.detections] == detect_file(tone_model, take)
-    heard = [partial.heard_s for partial in partials]
-    assert heard == sorted(heard)
-    assert heard[-1] == 12.0
+    ends = [partial.end_s for partial in partials]
+    assert ends == sorted(ends)
+    assert ends[-1] == 12.0
 
 
 def test_it_is_the_pipelines_own_result(tone_model: KwsModel, take: Path, burst_sound: NDArray[np.int16]) -> None:
@@ -124,9 +124,9 @@ def test_of_several_phrases_each_detection_says_which(two_tone_model: KwsModel, 
 
 def test_silence_says_which_phrase_came_closest(tone_model: KwsModel, two_tone_model: KwsModel) -> None:
     one = nothing_line("a.wav", (0.25,), tone_model)
-    assert one == "a.wav: 'beep' was not heard  (highest score 0.250, threshold 0.700)"
+    assert one == "a.wav: 'beep' was not detected  (highest score 0.250, threshold 0.700)"
     several = nothing_line("a.wav", (0.25, 0.2), two_tone_model)
-    wanted = "none of 2 phrases was heard  (closest: 'high chirp', highest score 0.200, threshold 0.600)"
+    wanted = "none of 2 phrases was detected  (closest: 'high chirp', highest score 0.200, threshold 0.600)"
     assert several == f"a.wav: {wanted}"
     assert "closest: 'beep'" in nothing_line("a.wav", (0.25, 0.2), two_tone_model, 0.5)
 

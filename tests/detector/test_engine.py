@@ -89,7 +89,7 @@ def test_auto_takes_c(deepkws_graph: QuantGraph) -> None:
 
 
 def test_an_unknown_engine_is_refused(deepkws_graph: QuantGraph) -> None:
-    with pytest.raises(KwsError, match="engine 'gpu' is not known; give one of auto, c, graph"):
+    with pytest.raises(KwsError, match="engine 'gpu' is unknown; give one of auto, c, graph"):
         make_engine(deepkws_graph, "gpu")
 
 

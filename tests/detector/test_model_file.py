@@ -186,13 +186,13 @@ def test_a_well_sealed_file_with_wrong_parts_is_refused(content: bytes, key: str
 @pytest.mark.parametrize(
     ("other", "words"),
     [
-        (b"RIFF\x24\x08\x00\x00WAVEfmt \x10\x00\x00\x00\x01\x00\x01\x00", "no .kws file"),
-        (b"path,split,label\n" * 10, "no .kws file"),
-        (b"hello world", "no .kws file"),
+        (b"RIFF\x24\x08\x00\x00WAVEfmt \x10\x00\x00\x00\x01\x00\x01\x00", "not a .kws file"),
+        (b"path,split,label\n" * 10, "not a .kws file"),
+        (b"hello world", "not a .kws file"),
         (safetensors.numpy.save({"x": np.zeros(3, np.float32)}), "safetensors"),
         (safetensors.numpy.save({"x": np.zeros(3, np.float32)}, {"format": "pt"}), "safetensors"),
-        (bytes(1000), "no .kws file"),
-        (b"\xff" * 1000, "no .kws file"),
+        (bytes(1000), "not a .kws file"),
+        (b"\xff" * 1000, "not a .kws file"),
     ],
 )
 def test_another_kind_of_file_is_refused(other: bytes, words: str) -> None:

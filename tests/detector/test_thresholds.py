@@ -46,7 +46,7 @@ def test_a_number_for_all_or_phrase_by_phrase(
         ("0.5", "number"),
         ({"computer": 0}, "threshold of 'computer' must be above 0"),
         ({"computer": "0.5"}, "threshold of 'computer' must be a number"),
-        ({"siri": 0.5}, "threshold of 'siri': the model has no such phrase; it listens for 'computer', 'hey, Jürgen'"),
+        ({"siri": 0.5}, "threshold of 'siri': the model has no such phrase; its phrases are 'computer', 'hey, Jürgen'"),
         ({"hey jürgen": 0.5, "hey_jürgen": 0.6}, "threshold of 'hey_jürgen' is given twice"),
     ],
 )

@@ -126,7 +126,7 @@ def test_wrong_manifests_are_named(pair: Path, tmp_path: Path, monkeypatch: pyte
     with pytest.raises(KwsError, match=r"m\.json: cannot be read"):
         runtime.read(broken)
     broken.write_text("{}")
-    with pytest.raises(KwsError, match=r"m\.json: is no manifest of micro_wake_word"):
+    with pytest.raises(KwsError, match=r"m\.json: is not a manifest of micro_wake_word"):
         runtime.read(broken)
     data = json.loads(pair.read_text())
     (tmp_path / data["model"]).write_bytes(b"not a model")

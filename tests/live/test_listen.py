@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from kws.detector.model_file import KwsModel
 from kws.detector.pipeline import Pipeline
 from kws.errors import KwsError
-from kws.live.events import Heard, JsonLines, Level, Listening, Overflow, PlainLines, Summary, json_line, sentence
+from kws.live.events import Detected, JsonLines, Level, Listening, Overflow, PlainLines, Summary, json_line, sentence
 from kws.live.listen import dbfs, listen, make_view
 from kws.live.terminal import Terminal, bar
 from kws.system.tables import Console
@@ -108,7 +108,7 @@ def test_signals_end_it_with_a_summary_and_are_given_back(
 def test_a_device_that_disappears_is_an_error(driver: Any, tone_model: KwsModel, burst_sound: Samples) -> None:
     driver.play(burst_sound[:16000])
     driver.ends = True
-    with pytest.raises(KwsError, match="has stopped giving sound"):
+    with pytest.raises(KwsError, match="stopped giving sound"):
         run_json(tone_model)
 
 
@@ -129,7 +129,7 @@ def test_plain_lines_for_a_log(playing: Any, tone_model: KwsModel) -> None:
     assert first == "listening for 'beep' on Built-in Microphone (16 kHz); press Ctrl+C to stop"
     assert len(middle) == summary.detections == 3
     assert all(re.fullmatch(r"\d\d:\d\d:\d\d  beep  score 0\.\d{3}  at \d\.\d\d s", line) for line in middle)
-    assert last.startswith("heard 4.0 s: 3 detections, reported ")
+    assert last.startswith("listened for 4.0 s: 3 detections, reported ")
 
 
 class Unflushed(io.StringIO):
@@ -168,14 +168,14 @@ def test_the_terminal_shows_meters_and_keeps_detections() -> None:
     with Terminal(console) as view:
         view.show(Listening(("beep",), "Desk", 48000, 2, "c", (0.5,)))
         view.show(Level(0.1, -35.0, 0.25, "beep"))
-        view.show(Heard("beep", 0.2, 0.75, "2030-01-02T03:04:05.678+00:00", 12.0))
+        view.show(Detected("beep", 0.2, 0.75, "2030-01-02T03:04:05.678+00:00", 12.0))
     view.show(Summary(1.0, 1, 0.0, 12.0, 12.0))
     text = out.getvalue()
     assert "listening for 'beep' on Desk (48 kHz)" in text
     assert "level " + "█" * 20 + " " * 20 + "  -35.0 dBFS" in text
     assert "score " + "█" * 10 + " " * 10 + "|" + " " * 19 + "  0.250  threshold 0.500" in text
     assert "03:04:05  beep  score 0.750  at 0.20 s" in text
-    assert text.rstrip().endswith("heard 1.0 s: 1 detection, reported 12 ms after the sound")
+    assert text.rstrip().endswith("listened for 1.0 s: 1 detection, reported 12 ms after the sound")
 
 
 def test_of_several_phrases_each_is_named(playing: Any, two_tone_model: KwsModel) -> None:
@@ -214,7 +214,7 @@ def test_dbfs_of_full_scale_and_of_one_bit() -> None:
 def test_sentences_and_json_of_every_event() -> None:
     events = (
         Listening(("beep",), "Desk", 44100, 1, "c", (0.5,)),
-        Heard("beep", 1.0, 0.9, "2030-01-02T03:04:05.678+00:00", 30.0),
+        Detected("beep", 1.0, 0.9, "2030-01-02T03:04:05.678+00:00", 30.0),
         Level(1.0, -20.0, 0.1, "beep"),
         Overflow(1.0, 0.02),
         Summary(1.0, 2, 0.5, 30.0, 40.0),
@@ -222,7 +222,9 @@ def test_sentences_and_json_of_every_event() -> None:
     for event in events:
         assert "\n" not in sentence(event)
         assert json.loads(json_line(event))["event"] == event.event
-    assert sentence(events[-1]) == "heard 1.0 s: 2 detections, reported 30 ms after the sound, 0.50 s of sound lost"
+    assert (
+        sentence(events[-1]) == "listened for 1.0 s: 2 detections, reported 30 ms after the sound, 0.50 s of sound lost"
+    )
 
 
 def silent_times(events: list[dict[str, Any]]) -> list[float]:
@@ -252,7 +254,7 @@ def test_plain_lines_tell_silence_on_standard_error(
     listen(tone_model, seconds=6.0, out=out)
     assert len(out.getvalue().splitlines()) == 2
     told = capsys.readouterr().err
-    assert told.startswith("kws: only digital silence comes from Built-in Microphone; is it muted")
+    assert told.startswith("kws: Built-in Microphone gives only digital silence; check that it is not muted")
     assert "--list-devices" in told
 
 

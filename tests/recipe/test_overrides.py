@@ -71,7 +71,7 @@ def test_several_entries_need_a_manifest_each() -> None:
     recipe = Recipe("computer", data=(DataConfig("a.csv", positives=False), DataConfig("b.csv", ("noise",))))
     changed = Overrides(manifests=(Path("c.csv"), Path("d.csv"))).apply(recipe)
     assert changed.data == (DataConfig("c.csv", positives=False), DataConfig("d.csv", ("noise",)))
-    with pytest.raises(KwsError, match=r"r: has 2 \[\[data\]\] entries and 1 manifest"):
+    with pytest.raises(KwsError, match=r"r: has 2 \[\[data\]\] entries, but the number of manifests given is 1"):
         Overrides(manifests=(Path("c.csv"),)).apply(recipe, "r")
 
 
@@ -80,7 +80,7 @@ def test_several_entries_need_a_manifest_each() -> None:
     [
         (Overrides(phrases=("!?",)), "can be spoken"),
         (Overrides(phrases=("",)), "phrase is missing"),
-        (Overrides(phrases=("yes", "Yes")), "is heard in"),
+        (Overrides(phrases=("yes", "Yes")), "is part of"),
         (Overrides(language=" "), "language must be"),
     ],
 )

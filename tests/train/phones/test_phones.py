@@ -287,7 +287,10 @@ def test_models_that_do_not_fit_are_refused_before_anything_is_made(
     [
         ({"train": {"frame_step": 2}, "phones": {"weight": 1.0}}, "train.frame_step must be 1"),
         ({"train": {"frame_step": 2}, "teacher": {"steps": 5}}, "train.frame_step must be 1"),
-        ({"train": {"shards": "x/*.tar"}, "phones": {"pieces": 5}}, "train.shards hold neither phones nor pieces"),
+        (
+            {"train": {"shards": "x/*.tar"}, "phones": {"pieces": 5}},
+            "train.shards cannot be used with phones or pieces",
+        ),
         ({"phones": {"pretrain_steps": 5}}, "phones.pretrain_steps needs phones.weight above 0"),
         ({"train": {"steps": 10}, "phones": {"weight": 1.0, "pretrain_steps": 10}}, "must be fewer than train.steps"),
         ({"teacher": {"steps": 5}, "phones": {"weight": 1.0, "pretrain_steps": 5}}, "and teacher.steps"),
