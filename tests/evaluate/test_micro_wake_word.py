@@ -131,7 +131,7 @@ def test_wrong_manifests_are_named(pair: Path, tmp_path: Path, monkeypatch: pyte
     data = json.loads(pair.read_text())
     (tmp_path / data["model"]).write_bytes(b"not a model")
     broken.write_text(json.dumps(data))
-    with pytest.raises(KwsError, match=r"m\.json: its type is not micro, or its model no \.tflite"):
+    with pytest.raises(KwsError, match=r"m\.json: its type is not micro or its model not a \.tflite"):
         runtime.read(broken)
     monkeypatch.setitem(sys.modules, "pymicro_wakeword", None)
     with pytest.raises(KwsError, match=r'pip install "kws\[esphome\]"'):

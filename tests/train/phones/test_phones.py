@@ -292,7 +292,7 @@ def test_models_that_do_not_fit_are_refused_before_anything_is_made(
             "train.shards cannot be used with phones or pieces",
         ),
         ({"phones": {"pretrain_steps": 5}}, "phones.pretrain_steps needs phones.weight above 0"),
-        ({"train": {"steps": 10}, "phones": {"weight": 1.0, "pretrain_steps": 10}}, "must be fewer than train.steps"),
+        ({"train": {"steps": 10}, "phones": {"weight": 1.0, "pretrain_steps": 10}}, "must be less than train.steps"),
         ({"teacher": {"steps": 5}, "phones": {"weight": 1.0, "pretrain_steps": 5}}, "and teacher.steps"),
         ({"phones": {"kept_share": 0.0}}, "kept_share"),
         ({"phones": {"slowest": 0.5}}, "slowest"),
