@@ -28,10 +28,11 @@ from tests.support.cost import Costs
 from tests.support.order import long_files_first
 from tests.support.warm import RunKws, WarmKws
 
-# On CI the same examples every time, so that a red run is about the change; at home new ones are tried.
-hypothesis.settings.register_profile("ci", derandomize=True)
-if os.environ.get("CI"):
-    hypothesis.settings.load_profile("ci")
+# On CI the same examples every time, so that a red run is about the change; at home new ones are tried. A busy machine
+# makes any one of them slow, which says nothing about the code.
+hypothesis.settings.register_profile("ci", derandomize=True, deadline=None)
+hypothesis.settings.register_profile("home", deadline=None)
+hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "home")
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -19,6 +19,8 @@ from numpy.typing import NDArray
 
 from kws.detector.model_file import KwsModel, save
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parent.parent
 PACKAGES = ("kws", "firmware_export")
 MADE = shutil.ignore_patterns("__pycache__", "*.so", "*.o", "_runtime.c", "build", "dist", ".*", "shared", "*.egg-info")

@@ -211,6 +211,7 @@ MODEL_DAMAGE: dict[str, Callable[[bytes], bytes]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", MODEL_DAMAGE)
 def test_a_damaged_model_is_refused(run: Run, model_path: Path, tmp_path: Path, damage: str) -> None:
     content = model_path.read_bytes()

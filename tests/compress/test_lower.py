@@ -36,6 +36,8 @@ from kws.models.layers import (
 from kws.models.registry import BUILDERS, build
 from kws.models.streaming import Streaming
 
+pytestmark = pytest.mark.slow
+
 Clips = NDArray[np.int16]
 Features = Callable[..., Clips]
 Prepare = Callable[[Streaming, Clips], Streaming]
@@ -71,7 +73,6 @@ FAMILIES: dict[str, dict[str, object]] = {
 }
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("family", FAMILIES)
 def test_every_family_stays_close(family: str, features: Features, prepare: Prepare, posteriors: Posteriors) -> None:
     """With untrained weights and batch norms that are not 1 and 0, on clips it was not calibrated on."""

@@ -146,6 +146,7 @@ def test_extreme_inputs_under_the_sanitizers(
     assert finished.returncode == 0, finished.stdout + finished.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not COMPILER, reason="no C compiler")
 @pytest.mark.parametrize("options", [["-Os"], ["-O3"], ["-O3", "-std=gnu99", "-DKWS_HOST"]])
 def test_it_compiles_without_a_warning(tmp_path: Path, options: list[str]) -> None:

@@ -111,6 +111,7 @@ def test_it_trains_for_a_few_steps(recipe_path: Path, material: Material, tmp_pa
     assert bool(recorded) == bool(set(sources) - {"synthetic"})
 
 
+@pytest.mark.train
 def test_the_wake_word_recipe_learns_from_pieces_and_from_no_recording_of_the_phrase(
     tmp_path: Path, clips: MakeClips, transcribed: MakeClips
 ) -> None:

@@ -35,11 +35,13 @@ def test_each_command_has_the_variables_and_the_folder_of_its_call(
 @pytest.mark.slow
 def test_a_command_that_does_not_end_is_killed(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "nobody_writes.kws")
-    warm = WarmKws()
+    warm, others_s = WarmKws(), WarmKws.spent_s
     with pytest.raises(TimeoutError):
         warm.run("info", "nobody_writes.kws", cwd=tmp_path, timeout=1)
     assert warm.run("--version", cwd=tmp_path).returncode == 0, "the next one is run by a new process"
+    assert WarmKws.spent_s > others_s
     warm.close()
+    assert WarmKws.spent_s == pytest.approx(others_s), "what others have used is still to be told"
 
 
 def test_a_broken_promise_is_told_with_the_most_expensive_tests() -> None:

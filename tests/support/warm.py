@@ -29,6 +29,7 @@ class WarmKws:
 
     def __init__(self) -> None:
         self.server: subprocess.Popen[bytes] | None = None
+        self.own_spent_s = 0.0
 
     def run(self, *arguments: object, cwd: Path, timeout: float = 300) -> subprocess.CompletedProcess[str]:
         """Run ``kws ARGUMENTS`` in ``cwd`` with this process's environment; what it prints is captured as text."""
@@ -55,6 +56,7 @@ class WarmKws:
             self.close()
             raise
         self.channel.settimeout(None)
+        self.own_spent_s += float(used_s)
         WarmKws.spent_s += float(used_s)
         return int(status)
 
@@ -71,4 +73,5 @@ class WarmKws:
             self.answers.close()
             self.channel.close()
             self.server.wait()
-            self.server, WarmKws.spent_s = None, 0.0
+            WarmKws.spent_s -= self.own_spent_s
+            self.server, self.own_spent_s = None, 0.0

@@ -80,6 +80,7 @@ def test_without_shift_the_phrase_stands_in_the_middle(pool: ClipPool) -> None:
     assert len(starts) == 5
 
 
+@pytest.mark.slow
 def test_preview_writes_sounds_pictures_and_numbers(pool: ClipPool, tmp_path: Path) -> None:
     drawing = Drawing(pool, FrontendConfig(), ExampleConfig(), AugmentConfig(simulated_rooms=3, mask_share=1.0), 7)
     text = preview(drawing, tmp_path / "one", 3)
