@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 class Steady:
     """Counts how many samples, up to now, have all had the same value: ``samples``.
 
+    >>> import numpy as np
     >>> steady = Steady()
     >>> steady.push(np.zeros(3)), steady.push(np.zeros(4)), steady.samples, steady.remark
     (None, None, 7, 'is digital silence throughout: every sample is 0')

@@ -67,4 +67,4 @@ def test_what_needs_pooling_says_so(models: Path, tone_corpus: Path, arguments: 
     named = [models / one if one.endswith(".kws") else one for one in arguments]
     result = run(*named, "--manifest", tone_corpus)
     assert result.exit_code == 2
-    assert "add --pool" in result.output
+    assert "--pool, or --against" in result.output

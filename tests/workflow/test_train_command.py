@@ -20,6 +20,8 @@ from kws.detector.model_file import KwsModel, save
 from kws.errors import KwsError
 from kws.system.lock import LOCK
 
+pytestmark = pytest.mark.train
+
 RECIPE = """
 phrase = "hey marvin"
 frontend = {bands = 16}
