@@ -179,7 +179,9 @@ def test_the_sentence_for_floats_is_right(beep: str, burst_sound: Samples) -> No
     ("model", "options", "words"),
     [
         ("no.kws", {}, "no.kws: cannot be read"),
+        ("no\0.kws", {}, "is not a path"),
         (GOLDEN, {"thresholds": 0}, "never again"),
+        (GOLDEN, {"thresholds": {1: 0.5}}, "a phrase is given as text"),
         (GOLDEN, {"thresholds": {"siri": 0.5}}, "'siri': the model has no such phrase"),
         (GOLDEN, {"engine": "gpu"}, "engine 'gpu' is unknown"),
     ],

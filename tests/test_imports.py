@@ -115,7 +115,8 @@ def test_a_module_imports_only_what_the_architecture_allows(path: Path) -> None:
 def test_the_table_is_read_as_it_is_written() -> None:
     """A row that the reader did not understand would only look like protection."""
     assert {"kws.errors", "kws.data", "firmware_export"} <= RULES.keys()
-    assert RULES["kws.live"] == {"kws.detector", "kws.audio", "kws.data.manifest", "kws.data.corpus"}
+    assert RULES["kws.live"] == {"kws.detector", "kws.audio"}
+    assert names("data.{manifest,corpus}, audio") == {"kws.data.manifest", "kws.data.corpus", "kws.audio"}
     assert {"kws.cli", "kws.__main__"} == ANYTHING
     assert set(TORCH) == {"kws.models", "kws.train", "kws.compress", "kws.data.dataset"}
 

@@ -172,7 +172,7 @@ def tell_mixed(name: str, count: int) -> None:
         notice.once(
             "channels",
             f"{name}: its {count} channels are mixed to one; choose one with --channel 1 to {count} "
-            "(in a manifest: the column channel), or write mix to keep this",
+            "or keep this with --channel mix (in Python channel=, in a manifest the column channel)",
         )
 
 

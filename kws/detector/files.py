@@ -15,6 +15,9 @@ from kws.detector.pipeline import Pipeline
 from kws.detector.thresholds import Thresholds, levels_q15
 from kws.errors import KwsError
 
+BLOCK_S = 10.0
+"""How much of a file is read at a time."""
+
 
 @dataclass(frozen=True, eq=False)
 class Partial:
@@ -42,6 +45,7 @@ def detect_file(
     path: Path | str,
     engine: str = "auto",
     thresholds: float | Mapping[str, float] | Thresholds | None = None,
+    channel: int | None = None,
 ) -> list[Detection]:
     """Return every detection in the file, in order, with its peak; ``thresholds`` (0..1) replace the model's own.
 
@@ -54,7 +58,8 @@ def detect_file(
         KwsError: the file cannot be read as sound (see ``kws.audio.read_audio``), the engine is not available, or a
             threshold is out of range or for a phrase that the model does not have.
     """
-    return [detection for partial in detect_blocks(model, path, engine, thresholds) for detection in partial.detections]
+    partials = detect_blocks(model, read_blocks(path, BLOCK_S, channel), engine, thresholds)
+    return [detection for partial in partials for detection in partial.detections]
 
 
 def detect_blocks(
@@ -62,7 +67,7 @@ def detect_blocks(
     source: Path | str | Iterable[NDArray[np.int16]],
     engine: str = "auto",
     thresholds: float | Mapping[str, float] | Thresholds | None = None,
-    block_s: float = 10.0,
+    block_s: float = BLOCK_S,
 ) -> Iterator[Partial]:
     """Yield the results of each ``block_s`` of the file, so that hours of sound need little memory and show progress.
 

@@ -98,7 +98,12 @@ class Detector:
 
 
 def detect_file(
-    model: Model, path: str | PathLike[str], *, thresholds: Thresholds = None, engine: str = "auto"
+    model: Model,
+    path: str | PathLike[str],
+    *,
+    thresholds: Thresholds = None,
+    engine: str = "auto",
+    channel: int | None = None,
 ) -> list[Detection]:
     """Return every detection in a sound file, in order, with its peak.
 
@@ -107,16 +112,17 @@ def detect_file(
         path: WAV, FLAC, OGG, Opus or MP3, any rate, any number of channels.
         thresholds: as ``Detector`` takes them.
         engine: as ``Detector`` takes it.
+        channel: the one to listen to, counted from 1; 0 or None: the mean of all.
 
     Raises:
-        KwsError: a file cannot be read, or what ``Detector`` raises.
+        KwsError: a file cannot be read or has no such channel, or what ``Detector`` raises.
 
     Example::
 
         for detection in kws.detect_file("computer.kws", "talk.wav"):
             print(detection.time_s, detection.phrase, detection.peak)
     """
-    return files.detect_file(_loaded(model), Path(path), engine, thresholds)
+    return files.detect_file(_loaded(model), Path(path), engine, thresholds, channel)
 
 
 def _loaded(model: Model) -> KwsModel:

@@ -128,6 +128,8 @@ def load(path: Path) -> KwsModel:
             content = start + file.read()
     except OSError as error:
         raise KwsError(f"{path}: cannot be read ({error.strerror}); check the path") from error
+    except ValueError as error:  # a null character
+        raise KwsError(f"{str(path)!r}: is not a path; name a .kws file") from error
     return from_bytes(content, str(path))
 
 

@@ -1,6 +1,7 @@
 """Convert thresholds as users give them, 0..1, to the Q15 confidences that the decision uses; done only here."""
 
 import math
+import numbers
 import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -26,6 +27,8 @@ class Thresholds:
             q15(self.every)
         seen = set()
         for phrase, confidence in self.each:
+            if not isinstance(phrase, str):
+                raise KwsError(f"threshold of {phrase!r}: a phrase is given as text")
             if key(phrase) in seen:
                 raise KwsError(f"threshold of {phrase!r} is given twice; give it once")
             seen.add(key(phrase))
@@ -85,8 +88,11 @@ def q15(confidence: Any, name: str = "threshold") -> int:
     Raises:
         KwsError: it is not a number above 0 and up to 1; the message starts with ``name``.
     """
-    if isinstance(confidence, bool) or not isinstance(confidence, int | float) or math.isnan(confidence):
+    if isinstance(confidence, bool) or not isinstance(confidence, numbers.Real):
         raise KwsError(f"{name} must be a number above 0 and up to 1, not {confidence!r}")
+    confidence = float(confidence)
+    if math.isnan(confidence):
+        raise KwsError(f"{name} must be a number above 0 and up to 1, not nan")
     level = round(confidence * SCORE_ONE) if 0 <= confidence <= 1 else -1
     if level == 0:
         raise KwsError(
@@ -106,4 +112,5 @@ def key(phrase: str) -> str:
     """
     plain = unicodedata.normalize("NFC", unicodedata.normalize("NFKC", phrase).casefold())
     words = "".join(sign if unicodedata.category(sign)[0] in "LMN" else " " for sign in plain).split()
-    return " ".join(words) or plain
+    # Labels such as "noise" mean something else, so a phrase "noise" has the label "phrase_noise".
+    return " ".join(words[1:] if len(words) > 1 and words[0] == "phrase" else words) or plain

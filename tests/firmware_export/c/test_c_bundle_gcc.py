@@ -21,6 +21,8 @@ from kws.detector.model_file import KwsModel
 from kws.frontend.config import FrontendConfig
 from kws.graph.ir import QuantGraph
 
+pytestmark = pytest.mark.slow
+
 GCC = "arm-none-eabi-gcc"
 QEMU = "qemu-system-arm"
 CORES = {
