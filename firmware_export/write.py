@@ -115,11 +115,6 @@ def targets_of(model: KwsModel, target: str) -> tuple[str, ...]:
     return OF_FRONTEND[model.frontend.kind] if target == "all" else (target,)
 
 
-def probe_features(model: KwsModel, seconds: float) -> NDArray[np.int8]:
-    """Return int8 [frames, bands]: the probe audio as the model's own frontend and input quantization see it."""
-    return probe(model, seconds)[1]
-
-
 def probe(model: KwsModel, seconds: float) -> tuple[NDArray[np.int16], NDArray[np.int8]]:
     """Return probe audio, int16 [frames * hop], and its features, int8 [frames, bands], in whole steps.
 

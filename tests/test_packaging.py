@@ -17,6 +17,7 @@ import pytest
 import soundfile
 from numpy.typing import NDArray
 
+from kws.detector.files import detect_file
 from kws.detector.model_file import KwsModel, save
 
 pytestmark = pytest.mark.slow
@@ -95,7 +96,7 @@ def files(root: Path, folders: tuple[str, ...]) -> set[str]:
 
 
 def test_the_source_archive_is_whole(archive: Path) -> None:
-    folders = (*PACKAGES, "tests", "docs", "recipes", "benchmarks")
+    folders = (*PACKAGES, "tests", "docs", "examples", "recipes", "benchmarks")
     assert files(archive, folders) == files(ROOT, folders)
     for name in ("setup.py", "Makefile", "constraints.txt", "LICENSE", "README.md"):
         assert (archive / name).read_bytes() == (ROOT / name).read_bytes()
@@ -128,3 +129,40 @@ def test_it_listens_in_a_fresh_environment_without_a_compiler(
     assert "numpy (kws._runtime was not built" in run(fresh / "kws", "info", "beep.kws")
     found = [json.loads(line) for line in run(fresh / "kws", "detect", "beep.kws", "a.wav", "--json").splitlines()]
     assert len(found) == len(burst_times_s)
+
+
+def other_python(version: str) -> str | None:
+    """Return a Python of this version that runs here: on the path, or of pyenv."""
+    root = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"))
+    on_path = shutil.which(f"python{version}")
+    candidates = [*([on_path] if on_path else []), *map(str, root.glob(f"versions/{version}.*/bin/python{version}"))]
+    for candidate in candidates:
+        if subprocess.run([candidate, "-c", "import venv"], capture_output=True).returncode == 0:
+            return candidate
+    return None
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("version", ["3.12", "3.13"])
+def test_it_detects_on_other_pythons(
+    version: str, archive: Path, tone_model: KwsModel, burst_sound: NDArray[np.int16], tmp_path: Path
+) -> None:
+    """Built from the source archive, C runtime and all, with the packages that pip finds for it."""
+    if version == f"{sys.version_info.major}.{sys.version_info.minor}":
+        pytest.skip("the other tests run on this one")
+    if (python := other_python(version)) is None:
+        pytest.skip(f"there is no Python {version} here")
+    save(tone_model, tmp_path / "beep.kws")
+    soundfile.write(tmp_path / "a.wav", burst_sound, 16000)
+    environment = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "PIP_CONSTRAINT")}
+    bin_ = tmp_path / "other" / "bin"
+    commands: tuple[list[str | Path], ...] = (
+        [python, "-m", "venv", tmp_path / "other"],
+        [bin_ / "python", "-m", "pip", "--disable-pip-version-check", "install", "--quiet", "--no-compile", archive],
+        [bin_ / "kws", "detect", "beep.kws", "a.wav", "--json", "--engine", "c"],
+    )
+    for command in commands:
+        done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+    times = [json.loads(line)["time_s"] for line in done.stdout.splitlines()]
+    assert times == [round(one.time_s, 4) for one in detect_file(tone_model, tmp_path / "a.wav")]

@@ -97,7 +97,14 @@ def _array_name(index: int, field: str) -> str:
 
 
 def _array_fields(cls: type[Op]) -> list[str]:
-    return [name for name, hint in typing.get_type_hints(cls).items() if typing.get_origin(hint) is np.ndarray]
+    return [name for name, hint in typing.get_type_hints(cls).items() if _is_array(hint)]
+
+
+def _is_array(hint: Any) -> bool:
+    origin = typing.get_origin(hint)
+    # From numpy 2.5 on NDArray is a named alias where Python has those (3.12 and newer); it leads to the array itself.
+    aliased = getattr(origin, "__value__", origin)
+    return np.ndarray in (origin, typing.get_origin(aliased))
 
 
 def _op_class(entry: dict[str, Any], where: str, index: int) -> type[Op]:
