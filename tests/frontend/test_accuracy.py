@@ -11,6 +11,8 @@ from kws.frontend import LFBE_FRACTION_BITS, FrontendConfig, compute
 from kws.frontend.framing import frames_of
 from kws.frontend.tables import build
 
+pytestmark = pytest.mark.slow  # librosa compiles its functions the first time
+
 Samples = NDArray[np.int16]
 ToInt16 = Callable[[NDArray[np.float64]], Samples]
 ONE = 1 << LFBE_FRACTION_BITS
