@@ -21,6 +21,8 @@ from kws.cli import command
 from kws.detector.model_file import KwsModel, load, save
 from tests.support.warm import RunKws
 
+pytestmark = pytest.mark.slow
+
 Run = Callable[..., subprocess.CompletedProcess[str]]
 ROOT = Path(__file__).parents[2]
 
