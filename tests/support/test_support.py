@@ -9,6 +9,8 @@ import pytest
 from tests.support.cost import LEFT_OUT_OF_QUICK, QUICK_S, WHOLE_S, broken_promise
 from tests.support.warm import RunKws, WarmKws
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -23,8 +25,6 @@ def test_what_a_command_prints_and_its_status_come_back(kws: RunKws, tmp_path: P
 def test_each_command_has_the_variables_and_the_folder_of_its_call(
     kws: RunKws, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-
-pytestmark = pytest.mark.slow
     monkeypatch.setenv("COLUMNS", "60")
     narrow = kws("train", "--help", cwd=tmp_path).stdout
     monkeypatch.setenv("COLUMNS", "110")
