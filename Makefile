@@ -40,7 +40,7 @@ test: $(VENV)/.dev .venv-tflite/.done
 	$(PYTEST) $(TEST)
 
 quick: $(VENV)/.dev .venv-tflite/.done
-	$(PYTEST) -m "not train and not emulator and not slow" $(TEST)
+	$(PYTEST) -m "not train and not emulator and not slow" -n 3 $(TEST)
 
 check: $(CHECK)/.done
 	$(CHECK)/bin/ruff check .
