@@ -49,7 +49,7 @@ def test_a_clip_that_stands_there_twice_is_refused_by_its_lines(tmp_path: Path, 
 @pytest.mark.parametrize("make", [shutil.copy, os.symlink, os.link], ids=lambda make: make.__name__)
 def test_a_recording_in_two_splits_is_refused(tmp_path: Path, make: object) -> None:
     first, other = sound(tmp_path / "a.wav", 1), sound(tmp_path / "b.wav", 2)
-    make(first, tmp_path / "c.wav")  # type: ignore[operator]
+    make(first, tmp_path / "c.wav")  # type: ignore[operator]  # three functions of no common type
     path = table(tmp_path, row("a.wav", "train"), row("b.wav"), row("c.wav"))
     sentence = r"a\.wav \(train\) and .*c\.wav \(test\) are the same recording; .* remove one of them"
     with pytest.raises(KwsError, match=sentence):

@@ -1,5 +1,6 @@
 """detector.c, through the compiled runtime, against kws/detector/decision.py: the same numbers with ==."""
 
+import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 from kws import runtime
 from kws.detector.decision import MAX_LABELS, Decision, DetectorConfig, Scorer
 
-if not runtime.available():
+if not runtime.available() and not os.environ.get("CI"):  # there it must have been built: load says why not
     pytest.skip(runtime.reason(), allow_module_level=True)
 ffi, lib = runtime.load()
 

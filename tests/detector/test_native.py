@@ -1,5 +1,6 @@
 """The whole detector in C against the stages in numpy: equal scores, detections and peaks, whatever the chunks."""
 
+import os
 from collections.abc import Callable
 
 import numpy as np
@@ -21,7 +22,7 @@ from kws.graph.ir import QuantGraph
 MakeGraph = Callable[[int, int], QuantGraph]
 FRONTENDS = (FrontendConfig(), FrontendConfig(window_ms=20, hop_ms=16, fft_size=512, bands=40))
 
-if not runtime.available():
+if not runtime.available() and not os.environ.get("CI"):  # there it must have been built: load says why not
     pytest.skip(runtime.reason(), allow_module_level=True)
 ffi, lib = runtime.load()
 
