@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import soundfile
 from numpy.typing import NDArray
 
 import kws
@@ -216,3 +217,20 @@ def test_a_microphone_that_is_not_there(driver: Any, beep: str) -> None:
     detections = kws.listen(beep, device="none of these")
     with pytest.raises(kws.KwsError, match="no input device is called 'none of these'"):
         next(detections)
+
+
+def test_one_channel_is_chosen(driver: Any, beep: str, burst_sound: Samples, tmp_path: Path) -> None:
+    """The phrase is in the second of two channels, and the other is louder noise."""
+    sound = burst_sound[: 4 * 16000]
+    noise = np.random.default_rng(1).normal(0.0, 8000.0, len(sound)).astype(np.int16)
+    both = np.stack([noise, sound], axis=1)
+    soundfile.write(tmp_path / "two.wav", both, 16000)
+    assert kws.detect_file(beep, tmp_path / "two.wav", channel=1) == []
+    times = [one.time_s for one in kws.detect_file(beep, tmp_path / "two.wav", channel=2)]
+    assert len(times) == 3
+    with pytest.raises(kws.KwsError, match="channel"):
+        kws.detect_file(beep, tmp_path / "two.wav", channel=3)
+    driver.devices[0]["max_input_channels"] = 2
+    driver.play(both)
+    driver.synchronous = driver.ends = True
+    assert next(kws.listen(beep, channel=2)).time_s == times[0]
